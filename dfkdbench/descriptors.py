@@ -1,0 +1,218 @@
+"""What plugins hand to the registry: plain descriptions that import no torch.
+
+The code behind a description (`target`, "package.module:attribute") is imported only where it
+runs: parts and loops in the sealed worker, data sets in the judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dfkdbench.recipe import Options, Recipe
+
+API = 1
+"""Number of the protocol between core and plugins. A plugin built for another number is listed, not loaded."""
+
+Kind = Literal["generator", "loss", "replay", "aggregator", "combiner"]
+Role = Literal["image", "student"]
+
+TEACHER_ACCESS = (
+    "hard_labels",
+    "soft_labels",
+    "input_gradients",
+    "features",
+    "batch_norm",
+    "final_layer",
+)
+"""What a method may see of the teacher, from least to most. The most it uses is its league."""
+
+PRIORS = ("class_names", "external_prior", "real_samples")
+"""Knowledge from outside the teacher. Each makes a league of its own."""
+
+SIGNALS = ("features", "stages", "batch_norm")
+"""What a forward pass can return beside its logits (see `dfkdbench.seams.Taps`)."""
+
+NEEDS = frozenset(
+    (*TEACHER_ACCESS, *PRIORS, "stages", "labels", "student", "student_features", "student_stages", "several_teachers")
+)
+"""Everything a component may say that it needs.
+
+`labels`: the generator says which class each image was made for. `student`: the loss looks at the
+student's output. `several_teachers`: makes sense with two or more teachers only.
+"""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part that fits one slot of a recipe.
+
+    Attributes:
+        kind: The slot.
+        name: How users call it; unique within its kind.
+        target: "package.module:attribute", called as `attribute(options, setting)` in the worker.
+        summary: One line for listings.
+        options: Pydantic model of its options; every field has a default and a description.
+        role: For losses: on `image`s (trains the generator) or on the `student`.
+        needs: What must be there for it to work; names from `NEEDS`.
+        provides: What others may count on: `images_with_gradient` and `labels` of a generator.
+        version: Changes whenever the numbers it gives change; part of the run id.
+        paper: Where it comes from.
+    """
+
+    kind: Kind
+    name: str
+    target: str
+    summary: str
+    options: type[Options] = Options
+    role: Role | None = None
+    needs: frozenset[str] = frozenset()
+    provides: frozenset[str] = frozenset()
+    version: str = "1"
+    paper: str = ""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values that hold for some cells only. An empty field matches everything; later presets win.
+
+    Attributes:
+        values: Dotted recipe key -> value, as after `--set`.
+    """
+
+    values: Mapping[str, Any]
+    dataset: str | None = None
+    pair: str | None = None
+    budget: str | None = None
+    source: str = ""
+
+    def matches(self, dataset: str, pair: str, budget: str) -> bool:
+        """Whether the preset holds for this cell."""
+        wanted = ((self.dataset, dataset), (self.pair, pair), (self.budget, budget))
+        return all(mine is None or mine == theirs for mine, theirs in wanted)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A recipe over components, with its presets.
+
+    Attributes:
+        access: What the method needs of the teacher beyond what its parts declare. `real_samples`
+            marks a control that is no data-free method.
+        loop: "package.module:Class" of a loop of its own, or None for the standard loop.
+        honours: Slots that such a loop uses; an override of another slot is refused at plan time.
+    """
+
+    name: str
+    summary: str
+    recipe: Recipe
+    presets: tuple[Preset, ...] = ()
+    access: frozenset[str] = frozenset()
+    loop: str | None = None
+    honours: frozenset[str] = frozenset({"generator", "losses", "combiner", "replay", "aggregator"})
+    version: str = "1"
+    paper: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """An architecture.
+
+    Attributes:
+        target: "package.module:attribute", called as `attribute(channels, classes, image_size)`.
+        signals: What its forward pass can return beside logits; names from `SIGNALS`.
+        image_sizes: Sizes it takes, or empty for any.
+    """
+
+    name: str
+    target: str
+    summary: str
+    signals: frozenset[str] = frozenset()
+    image_sizes: tuple[int, ...] = ()
+    version: str = "1"
+    paper: str = ""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may spend, in units that do not depend on the method.
+
+    Attributes:
+        student_samples: Images the student is trained on.
+        teacher_queries: Images the teacher sees, forward; a backward pass counts as one more.
+        device_seconds: Time of all stages on the reference hardware named in the docs.
+        evaluations: How many snapshots are evaluated, evenly over the student's steps.
+    """
+
+    student_samples: int
+    teacher_queries: int
+    device_seconds: int
+    evaluations: int = 10
+
+
+@dataclass(frozen=True)
+class TeacherRecipe:
+    """The open recipe that every teacher of a data set is trained by; the last epoch is kept.
+
+    Attributes:
+        milestones: Fractions of the steps at which the learning rate is multiplied by `gamma`;
+            used by `schedule="multistep"`.
+        augment: Random crop (padding of an eighth) and, where `flip`, horizontal flip.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: Literal["constant", "cosine", "multistep"] = "multistep"
+    milestones: tuple[float, ...] = (0.4, 0.6)
+    gamma: float = 0.1
+    augment: bool = True
+    flip: bool = True
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A data set: its shape, its default cell and where its loader is. Loaded in the judge only.
+
+    Attributes:
+        target: "package.module:attribute", called as `attribute(root, train)`; gives `ImageSet`.
+        image_size: Side of the square images in pixels, after resizing.
+        mean: Per channel, of the training pixels scaled to 0..1.
+        std: Likewise.
+        pairs: Suggested "teacher:student" pairs, the default first.
+        budgets: Tier name -> budget.
+        teacher: The open recipe; `teacher_smoke` a short one for `--budget smoke`.
+        files: What must lie in the data root, for the error message.
+    """
+
+    name: str
+    target: str
+    summary: str
+    classes: int
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pairs: tuple[str, ...]
+    budgets: Mapping[str, Budget]
+    teacher: TeacherRecipe
+    teacher_smoke: TeacherRecipe
+    default_budget: str = "standard"
+    files: str = ""
+    needs_root: bool = True
+    source: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A description together with the distribution that brought it."""
+
+    item: Any
+    distribution: str
+    version: str = field(default="", compare=False)

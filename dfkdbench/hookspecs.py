@@ -1,0 +1,71 @@
+"""The hooks. A plugin implements those it needs, as module-level functions marked with `dfkdbench.hookimpl`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pluggy
+
+from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec
+
+PROJECT = "dfkdbench"
+ENTRY_POINT_GROUP = "dfkdbench"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def dfkdbench_generators() -> Iterable[Component]:
+    """Generators this plugin offers. Called once, when a command first needs the registry. Import nothing heavy."""
+
+
+@hookspec
+def dfkdbench_losses() -> Iterable[Component]:
+    """Losses, and combiners of losses, this plugin offers. Called once, as above."""
+
+
+@hookspec
+def dfkdbench_replays() -> Iterable[Component]:
+    """Replay memories this plugin offers. Called once, as above."""
+
+
+@hookspec
+def dfkdbench_aggregators() -> Iterable[Component]:
+    """Aggregators of several predictions this plugin offers. Called once, as above."""
+
+
+@hookspec
+def dfkdbench_methods() -> Iterable[Method]:
+    """Methods this plugin offers. Called once, as above."""
+
+
+@hookspec
+def dfkdbench_models() -> Iterable[ModelSpec]:
+    """Architectures this plugin offers. Called once, as above."""
+
+
+@hookspec
+def dfkdbench_datasets() -> Iterable[DatasetSpec]:
+    """Data sets this plugin offers. Called once, as above. Their loaders run in the judge only."""
+
+
+@hookspec
+def dfkdbench_run_started(run_id: str, plan: Mapping[str, Any], isolation: str) -> None:
+    """The worker of a run is up and sealed. Called in the judge, once per start or resume."""
+
+
+@hookspec
+def dfkdbench_report(run_id: str, report: Mapping[str, Any]) -> None:
+    """The worker reported how far it is: `fraction`, `phase`, `seconds`, metrics. Called in the judge, between steps."""
+
+
+@hookspec
+def dfkdbench_evaluated(run_id: str, evaluation: Mapping[str, Any]) -> None:
+    """A snapshot was evaluated on the test set. Not delivered to distributions that take part in the run."""
+
+
+@hookspec
+def dfkdbench_run_finished(run_id: str, result: Mapping[str, Any]) -> None:
+    """The record of a run is written. Called in the judge, also for runs that ended with a failure status."""

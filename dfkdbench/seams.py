@@ -1,0 +1,243 @@
+"""The tensor seams at which parts meet.
+
+    latents -> [generator] -> images -> [teachers -> aggregator] -> Signal -> [losses -> combiner] -> scalar
+                              images -> [replay: observe / sample] -> batch -> [student losses] -> student step
+
+A part is built as `Part(options, setting)` and keeps all its state in `state_dict()`: nested dicts and
+lists of tensors, numbers, strings and None. `load_state_dict()` takes the same tree back, in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class BatchStatistics(NamedTuple):
+    """What one batch-norm layer sees and stores, per channel. `variance` is biased, over (B, H, W)."""
+
+    mean: Tensor
+    variance: Tensor
+    running_mean: Tensor
+    running_variance: Tensor
+
+
+class Taps:
+    """Collects what a forward pass is asked for beside its logits.
+
+    Passed down the modules explicitly and returned, so nothing is stashed on modules between passes.
+
+    Args:
+        wants: Names from `dfkdbench.descriptors.SIGNALS`.
+    """
+
+    def __init__(self, wants: Iterable[str] = ()) -> None:
+        self.wants = frozenset(wants)
+        self.features: Tensor | None = None
+        self.stages: list[Tensor] = []
+        self.batch_norm: list[BatchStatistics] = []
+
+    def tap_features(self, features: Tensor) -> None:
+        """Keeps the feature vector (B, D) as the architecture defines it (LeNet-5: output of the third convolution)."""
+        if "features" in self.wants:
+            self.features = features
+
+    def tap_stage(self, activation: Tensor) -> None:
+        """Keeps the output of a stage, shape (B, C, H, W)."""
+        if "stages" in self.wants:
+            self.stages.append(activation)
+
+    def tap_batch_norm(self, inputs: Tensor, running_mean: Tensor, running_variance: Tensor) -> None:
+        """Keeps the statistics of a batch-norm layer's input, shape (B, C, H, W)."""
+        if "batch_norm" in self.wants:
+            variance, mean = torch.var_mean(inputs, dim=(0, 2, 3), correction=0)
+            self.batch_norm.append(BatchStatistics(mean, variance, running_mean, running_variance))
+
+
+class Signal(NamedTuple):
+    """What a network says about a batch.
+
+    Attributes:
+        logits: (B, K).
+        features: Feature vector (B, D) as the architecture defines it, where asked for.
+        stages: Outputs of the stages (B, C, H, W), where asked for.
+        batch_norm: Statistics of every batch-norm layer, in order, where asked for.
+    """
+
+    logits: Tensor
+    features: Tensor | None = None
+    stages: tuple[Tensor, ...] = ()
+    batch_norm: tuple[BatchStatistics, ...] = ()
+
+    def detach(self) -> Signal:
+        """The same values outside every graph; batch-norm statistics are dropped."""
+        features = None if self.features is None else self.features.detach()
+        return Signal(self.logits.detach(), features, tuple(stage.detach() for stage in self.stages))
+
+
+class Network(Protocol):
+    """A model: `network(images)` gives logits, `network(images, taps)` fills the taps as well."""
+
+    def __call__(self, images: Tensor, taps: Taps | None = None) -> Tensor:
+        """Logits (B, K) of images (B, C, H, W)."""
+        ...
+
+
+def read_signal(network: Network, images: Tensor, wants: frozenset[str]) -> Signal:
+    """One forward pass with everything that is wanted of it; logits in float32 at least."""
+    taps = Taps(wants) if wants else None
+    logits = network(images, taps)
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    if taps is None:
+        return Signal(logits)
+    return Signal(logits, taps.features, tuple(taps.stages), tuple(taps.batch_norm))
+
+
+class Batch(NamedTuple):
+    """Images (B, C, H, W) in the teacher's normalised input space, with labels (B,) where they are known."""
+
+    images: Tensor
+    labels: Tensor | None = None
+
+
+class View(NamedTuple):
+    """What a loss looks at.
+
+    Attributes:
+        images: (B, C, H, W), with gradient in the generator's objective.
+        teacher: The aggregated target. Detached in student losses.
+        teachers: Each teacher's own signal, in order.
+        student: The student's signal, or None where no active loss needs it.
+        labels: Classes the images were made for (B,), where the generator provides them.
+    """
+
+    images: Tensor
+    teacher: Signal
+    teachers: tuple[Signal, ...]
+    student: Signal | None = None
+    labels: Tensor | None = None
+
+
+Objective = Callable[..., Tensor]
+"""`objective(images, labels=None)` -> scalar to minimise: teachers, losses and combiner in one call."""
+
+TargetOf = Callable[[Tensor], Signal]
+"""`target_of(images)` -> the teachers' aggregated signal; counted as teacher queries."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a part may know of the run it is built for.
+
+    Attributes:
+        image_shape: (channels, height, width).
+        teacher_shapes: Shapes of the first teacher's signals for one image: "features" -> (D,),
+            "batch_norm" -> number of layers as (L,).
+        generator_steps: Steps of `generator.fit` planned over the whole run.
+        student_steps: Student steps planned over the whole run.
+        rng: Role name -> random generator of that role, on the device; adding a role moves no other's.
+    """
+
+    classes: int
+    image_shape: tuple[int, int, int]
+    device: torch.device
+    batch_size: int
+    replay_size: int
+    generator_steps: int
+    student_steps: int
+    teacher_count: int
+    teacher_shapes: Mapping[str, tuple[int, ...]]
+    rng: Callable[[str], torch.Generator]
+
+
+class Stateful(Protocol):
+    """Anything that takes part in checkpoints."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state, as a tree of dicts, lists, tensors, numbers, strings and None."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Takes back what `state_dict` gave, in place."""
+        ...
+
+
+class Stateless:
+    """A part without state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """An empty tree."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""
+
+
+class Generator(Stateful, Protocol):
+    """Makes images. How is its private matter."""
+
+    def fit(self, objective: Objective, steps: int) -> None:
+        """Improves its images under the objective. Never reads the device."""
+        ...
+
+    def sample(self, count: int) -> Batch:
+        """Fresh images without gradient, in the mode last set by `train`."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Sets train or eval mode for `sample`; `fit` always runs in train mode."""
+        ...
+
+
+class Loss(Stateful, Protocol):
+    """A term of the generator's objective or of the student's."""
+
+    def __call__(self, view: View) -> Tensor:
+        """A scalar to minimise."""
+        ...
+
+
+class Combiner(Stateful, Protocol):
+    """Turns the image losses into one scalar."""
+
+    def __call__(self, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+        """The scalar to minimise. Called once per generator step, with every active term."""
+        ...
+
+
+class Replay(Stateful, Protocol):
+    """Memory of past samples. Active: it may train itself and ask the teacher."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the memory holds between steps."""
+        ...
+
+    def observe(self, batch: Batch, target_of: TargetOf) -> None:
+        """Sees the fresh batch of a student step, before the step."""
+        ...
+
+    def sample(self, count: int, target_of: TargetOf) -> Batch | None:
+        """Remembered images without gradient, or None while there are none."""
+        ...
+
+
+class Aggregator(Stateful, Protocol):
+    """Turns several teachers' signals into one."""
+
+    def __call__(self, signals: Sequence[Signal]) -> Signal:
+        """The target, of the shapes of one signal."""
+        ...
+
+
+class ModuleLoss(nn.Module):
+    """Base of losses that own parameters or buffers; both are saved with checkpoints."""
+
+    def forward(self, view: View) -> Tensor:
+        """A scalar to minimise."""
+        raise TypeError(f"{type(self).__name__} defines no forward")
