@@ -7,7 +7,7 @@ runs: parts and loops in the sealed worker, data sets in the judge.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from dfkdbench.recipe import Options, Recipe
@@ -207,12 +207,3 @@ class DatasetSpec:
     needs_root: bool = True
     source: str = ""
     version: str = "1"
-
-
-@dataclass(frozen=True)
-class Owned:
-    """A description together with the distribution that brought it."""
-
-    item: Any
-    distribution: str
-    version: str = field(default="", compare=False)
