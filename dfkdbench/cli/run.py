@@ -85,7 +85,7 @@ def run(
 
     request = Request(seeds=parse_seeds(seeds), teacher_count=teachers, config_file=config, **given)
     console = Console()
-    prepared = prepare(request, tell=console)
+    prepared = prepare(request, console)
     plans = [prepared.plan(seed) for seed in request.seeds]
     console.introduce(plans[0], prepared)
     if dry_run:
