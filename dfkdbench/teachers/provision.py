@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dfkdbench.descriptors import DatasetSpec, ModelSpec
-from dfkdbench.errors import IntegrityError, PlanError
 from dfkdbench.teachers.card import TeacherBundle, hash_file, teacher_name
 from dfkdbench.teachers.store import LIST_COMMAND, TeacherStore
+
+from dfkdbench.descriptors import DatasetSpec, ModelSpec
+from dfkdbench.errors import IntegrityError, PlanError
 
 
 class TeacherProgress(Protocol):
@@ -73,8 +74,9 @@ class TeacherSource:
         return bundle
 
     def _train(self, store: TeacherStore, seed: int) -> TeacherBundle:
-        from dfkdbench.datasets.loading import load_dataset
         from dfkdbench.teachers.training import TrainedKind, train_teacher
+
+        from dfkdbench.datasets.loading import load_dataset
 
         kind: TrainedKind = "smoke" if self.smoke else "standard"
         recipe = self.dataset.teacher_smoke if self.smoke else self.dataset.teacher

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from dfkdbench.parts.options import RealOptions
 from torch import Tensor
 
-from dfkdbench.parts.options import RealOptions
 from dfkdbench.seams import Batch, Objective, Setting, Stateless
 
 
