@@ -60,10 +60,10 @@ LARGE_BUDGETS = {
 }
 
 DIGITS_TEACHER = TeacherRecipe(
-    epochs=60, batch_size=64, optimizer="adam", lr=2e-3, weight_decay=0.0, schedule="cosine", augment=False, flip=False
+    epochs=60, batch_size=64, optimizer="adam", lr=3e-3, weight_decay=0.0, schedule="cosine", augment=True, flip=False
 )
 DIGITS_TEACHER_SMOKE = TeacherRecipe(
-    epochs=2, batch_size=64, optimizer="adam", lr=2e-3, weight_decay=0.0, schedule="cosine", augment=False, flip=False
+    epochs=2, batch_size=64, optimizer="adam", lr=3e-3, weight_decay=0.0, schedule="cosine", augment=True, flip=False
 )
 GREY_TEACHER = TeacherRecipe(
     epochs=9,
