@@ -31,7 +31,7 @@ from dfkdbench.records import Result, environment, read_result, summarise
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line
-from dfkdbench.weights import fitting_weights, parse_weights
+from dfkdbench.weights import load_weights, parse_weights
 
 _POLL_SECONDS = 0.05
 _LINE_LIMIT = 1 << 20
@@ -178,7 +178,7 @@ class _Trial:
         data = read_no_follow(path, limit=_size_limit(self.network))
         if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
             return
-        self.network.load_state_dict(fitting_weights(parse_weights(data, str(path)), self.network, str(path)))
+        load_weights(self.network, parse_weights(data, str(path)), str(path))
         spec = self.plan.input
         found = evaluate(self.network, self.bench.test_set, spec.mean, spec.std, self.bench.evaluation_device)
         evaluation = {
@@ -284,8 +284,7 @@ def _parse_line(line: bytes) -> dict[str, Any]:
 
 
 def _size_limit(network: torch.nn.Module) -> int:
-    tensors = network.state_dict().values()
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + (1 << 20)
+    return sum(tensor.nbytes for tensor in network.state_dict().values()) + (1 << 20)
 
 
 def _forget(folder: RunFolder) -> None:

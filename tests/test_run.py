@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from dfkdbench.sandbox import abi_version
 
 from dfkdbench import load_results
 from dfkdbench.cli import main
+from dfkdbench.sandbox import abi_version
 
 QUICK = ("--dataset", "digits", "--budget", "smoke", "--set", "batch_size=32", "--threads", "1")
 LONG = ("--dataset", "digits", "--budget", "quick", "--set", "batch_size=32", "--threads", "1")
