@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from dfkdbench.checkpoint import load_network_weights
 from dfkdbench.loop import Loop, LoopParts, StandardLoop, group_losses
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import InputSpec, Plan, PlannedModel, PlannedPart
 from dfkdbench.rng import RandomStreams, seeded_initialisation
 from dfkdbench.seams import Batch, Setting, read_signal
+from dfkdbench.weights import load_weights
 
 
 def import_target(target: str) -> Any:
@@ -42,7 +42,7 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
     teachers = []
     for teacher, path in zip(plan.teachers, weights, strict=True):
         network = build_network(teacher.model, plan.input)
-        load_network_weights(path, network, teacher.sha256)
+        load_weights(path, network, teacher.sha256)
         teachers.append(network.to(device).eval().requires_grad_(False))
     return tuple(teachers)
 

@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from dfkdbench.errors import IntegrityError
-from dfkdbench.files import read_no_follow, sha256_of, write_atomically
+from dfkdbench.files import write_atomically
 
 _SCALARS = (bool, int, float, str, type(None))
 
@@ -77,35 +76,3 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
         items = [_unpack(item, tensors) for item in content]
         return items if kind == "list" else tuple(items)
     raise ValueError(f"unknown node '{kind}'")
-
-
-def load_network_weights(path: Path, network: torch.nn.Module, sha256: str | None = None) -> None:
-    """Loads a state dict into a network of exactly that shape, without unpickling anything.
-
-    Raises:
-        IntegrityError: Not a safetensors file, truncated, another hash, or other names, shapes or types.
-    """
-    network.load_state_dict(parse_weights(read_no_follow(path), network, str(path), sha256))
-
-
-def parse_weights(data: bytes, like: torch.nn.Module, origin: str, sha256: str | None = None) -> dict[str, Tensor]:
-    """Checked tensors for a network from safetensors bytes; see `load_network_weights`."""
-    if sha256 is not None and sha256_of(data) != sha256:
-        raise IntegrityError(
-            f"{origin} was changed or damaged: expected sha256 {sha256[:16]}..., found {sha256_of(data)[:16]}..."
-        )
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
-        pickled = data[:2] == b"PK" or data[:1] == b"\x80"
-        hint = " It looks like a pickle, which is never loaded here." if pickled else " It may be truncated."
-        raise IntegrityError(f"{origin} is no whole safetensors file ({error}).{hint}") from None
-    expected = like.state_dict()
-    problems = sorted(expected.keys() ^ tensors.keys()) or [
-        name
-        for name, tensor in tensors.items()
-        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype
-    ]
-    if problems:
-        raise IntegrityError(f"{origin} does not fit the architecture: {', '.join(problems[:4])} differ.")
-    return tensors

@@ -68,8 +68,8 @@ def read_json(path: Path) -> Any:
         raise IntegrityError(f"{path} is no whole JSON file: {error}") from None
 
 
-def read_no_follow(path: Path, limit: int | None = None) -> bytes:
-    """The bytes of a regular file that is no link, of at most `limit` bytes.
+def read_no_follow(path: Path, limit: int | None = None, start: int = 0) -> bytes:
+    """The bytes of a regular file that is no link, of at most `limit` bytes, from `start` on.
 
     Raises:
         IntegrityError: It is missing, too large, or something else than a regular file.
@@ -84,6 +84,7 @@ def read_no_follow(path: Path, limit: int | None = None) -> bytes:
             raise IntegrityError(f"{path} is no regular file.")
         if limit is not None and status.st_size > limit:
             raise IntegrityError(f"{path} has {status.st_size} bytes, at most {limit} were expected.")
+        file.seek(start)
         return file.read()
 
 

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 
 from dfkdbench.assembly import build_network
-from dfkdbench.checkpoint import parse_weights
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.errors import IntegrityError, RunError
 from dfkdbench.evaluate import evaluate
@@ -32,12 +31,14 @@ from dfkdbench.records import Result, environment, read_result, summarise
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line
+from dfkdbench.weights import fitting_weights, parse_weights
 
 _POLL_SECONDS = 0.05
 _LINE_LIMIT = 1 << 20
+_REPORT_LIMIT = 1 << 30
 
 
-class Interrupted(Exception):
+class InterruptedRun(Exception):  # noqa: N818 - a request, not an error
     """The run was asked to stop; it left a checkpoint."""
 
     def __init__(self, signal_number: int) -> None:
@@ -70,7 +71,7 @@ def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result
 
     Raises:
         RunError: Another process works on the run, or the worker was killed; the run can resume.
-        Interrupted: SIGINT or SIGTERM came; the run left a checkpoint.
+        InterruptedRun: SIGINT or SIGTERM came; the run left a checkpoint.
     """
     folder = RunFolder(root / plan.run_id)
     folder.root.mkdir(parents=True, exist_ok=True)
@@ -101,7 +102,8 @@ class _Trial:
         self._torn = b""
 
     def run(self) -> Result:
-        self.folder.evaluations.write_text("", encoding="utf-8")
+        for own in (self.folder.evaluations, self.folder.metrics):
+            own.write_text("", encoding="utf-8")
         self._drain(past=True)
         with self._worker() as worker, _signals_to(worker) as received:
             self.isolation = _first_line(worker)
@@ -112,7 +114,7 @@ class _Trial:
                 time.sleep(_POLL_SECONDS)
             self._drain()
         if received:
-            raise Interrupted(received[0])
+            raise InterruptedRun(received[0])
         return self._conclude(worker.returncode)
 
     @contextmanager
@@ -146,12 +148,11 @@ class _Trial:
 
         Of the lines of an earlier start (`past`) only the snapshots count: the same plan gives the same ones.
         """
-        with self.folder.metrics.open("rb") as file:
-            file.seek(self._read_bytes)
-            data = file.read()
+        data = read_no_follow(self.folder.reports, limit=_REPORT_LIMIT, start=self._read_bytes)
         self._read_bytes += len(data)
         *lines, self._torn = (self._torn + data).split(b"\n")
         for report in map(_parse_line, lines):
+            append_line(self.folder.metrics, report)
             if not past:
                 self._take(report)
             elif report.get("event") == "snapshot":
@@ -177,7 +178,7 @@ class _Trial:
         data = read_no_follow(path, limit=_size_limit(self.network))
         if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
             return
-        self.network.load_state_dict(parse_weights(data, self.network, str(path)))
+        self.network.load_state_dict(fitting_weights(parse_weights(data, str(path)), self.network, str(path)))
         spec = self.plan.input
         found = evaluate(self.network, self.bench.test_set, spec.mean, spec.std, self.bench.evaluation_device)
         evaluation = {
@@ -292,4 +293,4 @@ def _forget(folder: RunFolder) -> None:
         if name.exists():
             for file in name.iterdir():
                 file.unlink()
-    folder.metrics.unlink(missing_ok=True)
+    folder.reports.unlink(missing_ok=True)

@@ -190,7 +190,7 @@ class Registry:
         others = {"method": self.methods, "model": self.models, "dataset": self.datasets}
         return others[kind] if kind in others else self.components[kind]
 
-    def module_of(self, distribution: str) -> list[Any]:
+    def modules_of(self, distribution: str) -> list[Any]:
         """Registered plugin modules of a distribution."""
         return [
             self.manager.get_plugin(f"{status.distribution}:{status.name}")

@@ -29,8 +29,13 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """The worker's reports, one JSON object a line."""
+        """The worker's reports as the judge took them in, one JSON object a line. Closed to the worker."""
         return self.root / "metrics.jsonl"
+
+    @property
+    def reports(self) -> Path:
+        """The worker's reports as it writes them."""
+        return self.scratch / "reports.jsonl"
 
     @property
     def evaluations(self) -> Path:
@@ -88,10 +93,10 @@ class RunFolder:
 
     def writable(self) -> tuple[Path, ...]:
         """What the worker may write."""
-        return (self.metrics, self.snapshots, self.checkpoints, self.scratch)
+        return (self.snapshots, self.checkpoints, self.scratch)
 
     def create(self) -> None:
-        """Makes the folders and the empty report file."""
+        """Makes the folders and an empty report file."""
         for folder in (self.snapshots, self.checkpoints, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
-        self.metrics.touch()
+        self.reports.touch()

@@ -28,6 +28,7 @@ from dfkdbench.files import read_no_follow, sha256_of, write_atomically
 from dfkdbench.plan import Plan
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.seams import Batch
+from dfkdbench.weights import dump_weights
 
 EXIT_FINISHED = 0
 EXIT_ENDED_WITH_STATUS = 65
@@ -47,12 +48,12 @@ class Launch(BaseModel):
     checkpoint_seconds: float
     report_seconds: float
     isolation: str
-    policy: dict[str, tuple[str, ...]]
+    policy: str
     data_root: str | None = None
     """Given to controls on the judge's side only; None for every sealed worker."""
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """A loss or a weight is no finite number any more."""
 
 
@@ -82,7 +83,7 @@ class Session:
         """Runs to the end, to a stop signal or to a failure; returns the exit code."""
         try:
             self._advance_until_done()
-        except Diverged as error:
+        except DivergedError as error:
             return self._end("diverged", str(error))
         except torch.OutOfMemoryError as error:
             return self._end("out-of-memory", str(error))
@@ -112,11 +113,10 @@ class Session:
     def _hand_out_snapshots(self) -> None:
         points = self.plan.evaluate_at
         while self._snapshots < len(points) and self.assembly.meter.student_steps >= points[self._snapshots]:
-            state = {name: tensor.contiguous() for name, tensor in self.assembly.student.state_dict().items()}
-            write_atomically(self.folder.snapshot(self._snapshots), save(state))
-            weights = [tensor for tensor in state.values() if tensor.is_floating_point()]
+            write_atomically(self.folder.snapshot(self._snapshots), dump_weights(self.assembly.student))
+            weights = [tensor for tensor in self.assembly.student.state_dict().values() if tensor.is_floating_point()]
             if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
-                raise Diverged("The student's weights are not finite any more.")
+                raise DivergedError("The student's weights are not finite any more.")
             self._report("snapshot", index=self._snapshots)
             self._snapshots += 1
 
@@ -125,7 +125,7 @@ class Session:
         write_atomically(self.folder.raw_samples, save({"images": batch.images.float().cpu().contiguous()}))
 
     def _end(self, status: str, error: str) -> int:
-        with suppress(Diverged):
+        with suppress(DivergedError):
             self._report("end", status=status, error=error, replay_bytes=int(self.assembly.parts.replay.nbytes))
         return EXIT_FINISHED if status == "finished" else EXIT_ENDED_WITH_STATUS
 
@@ -140,10 +140,10 @@ class Session:
             **more,
             "losses": {name: value for name, value in means.items() if math.isfinite(value)},
         }
-        append_line(self.folder.metrics, line)
+        append_line(self.folder.reports, line)
         broken = sorted(name for name, value in means.items() if not math.isfinite(value))
         if broken:
-            raise Diverged(f"Not finite: {', '.join(broken)}.")
+            raise DivergedError(f"Not finite: {', '.join(broken)}.")
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._started
@@ -190,7 +190,7 @@ class Session:
         self.assembly.load_state_dict(state["assembly"])
         self._snapshots = state["snapshots"]
         self._seconds_before = state["seconds"]
-        append_line(self.folder.metrics, {"event": "resumed", "student_steps": self.assembly.meter.student_steps})
+        append_line(self.folder.reports, {"event": "resumed", "student_steps": self.assembly.meter.student_steps})
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
@@ -206,13 +206,13 @@ def run_session(folder: RunFolder, plan: Plan, launch: Launch, real: Batch | Non
         signal.signal(signal.SIGTERM, session.request_stop)
         return session.run()
     except IntegrityError as error:
-        append_line(folder.metrics, {"event": "refused", "error": error.message})
+        append_line(folder.reports, {"event": "refused", "error": error.message})
         return EXIT_ENDED_WITH_STATUS
     except Exception as error:  # whatever a plugin raises is the run's result, not the suite's crash
         traceback.print_exc()
         if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
             return EXIT_DISK
         append_line(
-            folder.metrics, {"event": "end", "status": "failed", "error": f"{type(error).__name__}: {error}"[:2000]}
+            folder.reports, {"event": "end", "status": "failed", "error": f"{type(error).__name__}: {error}"[:2000]}
         )
         return EXIT_ENDED_WITH_STATUS

@@ -18,9 +18,7 @@ def main(root: Path) -> int:
     """Seals this process and runs the plan of a run folder; returns the exit code."""
     die_with_parent()
     launch = json.loads((root / "launch.json").read_text(encoding="utf-8"))
-    policy = Policy(**{name: tuple(Path(path) for path in paths) for name, paths in launch["policy"].items()})
-    in_force = seal(policy, launch["isolation"])
-    say_ready(in_force)
+    say_ready(seal(Policy.from_json(launch["policy"]), launch["isolation"]))
     from dfkdbench.plan import Plan
     from dfkdbench.runfolder import RunFolder
     from dfkdbench.session import Launch, run_session
