@@ -1,0 +1,93 @@
+"""The convolutional network behind `conv` and `frozen`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from dfkdbench.errors import PlanError
+from dfkdbench.parts.options import ConvNetworkOptions, OutputActivation, OutputNorm
+from dfkdbench.parts.seeding import seeded_initialisation
+from dfkdbench.seams import Setting
+
+UPSAMPLING = 4
+"""Two nearest-neighbour upsamplings by 2, for every image size: the family has no deeper form."""
+
+
+class ConvNetwork(nn.Module):
+    """Latents (B, latent) to images (B, C, H, W), for any number of channels and sides divisible by 4.
+
+    Linear, batch norm, twice [upsample, 3x3 convolution, batch norm, LeakyReLU], 3x3 convolution, output
+    activation, output norm. This is the generator of DAFL (Chen et al., ICCV 2019), shared by DFAD, RDSKD,
+    PRE-DFKD and CDFKD for 32x32 images: `norm_eps=0.8` is DAFL's, 1e-5 DFAD's, an affine output norm without
+    activation ZSKT's. The linear layer always makes (H/4, W/4) maps, so larger images grow it and not the depth.
+
+    Args:
+        options: Widths, norms and activations.
+        image_shape: (channels, height, width).
+
+    Raises:
+        PlanError: A side is not divisible by 4.
+    """
+
+    def __init__(self, options: ConvNetworkOptions, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        if height % UPSAMPLING or width % UPSAMPLING:
+            raise PlanError(
+                f"The convolutional generator can't make images of {height}x{width} pixels: "
+                f"sides must be divisible by {UPSAMPLING}. Choose another image size or another generator; "
+                "list them with: dfkdbench list generators"
+            )
+        stem, middle, last = options.channels
+        self.first_shape = (stem, height // UPSAMPLING, width // UPSAMPLING)
+        self.project = nn.Linear(options.latent, stem * self.first_shape[1] * self.first_shape[2])
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(stem),
+            nn.Upsample(scale_factor=2),
+            _convolution(stem, middle, options.spectral_norm),
+            nn.BatchNorm2d(middle, eps=options.norm_eps),
+            nn.LeakyReLU(options.slope, inplace=True),
+            nn.Upsample(scale_factor=2),
+            _convolution(middle, last, options.spectral_norm),
+            nn.BatchNorm2d(last, eps=options.norm_eps),
+            nn.LeakyReLU(options.slope, inplace=True),
+            _convolution(last, channels, options.spectral_norm),
+            _activation(options.output_activation),
+            _output_norm(options.output_norm, channels),
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Images (B, C, H, W) of latents (B, latent)."""
+        images: Tensor = self.layers(self.project(latents).view(-1, *self.first_shape))
+        return images
+
+
+def build_network(options: ConvNetworkOptions, setting: Setting) -> ConvNetwork:
+    """The network on the run's device, its weights from the role `generator.weights`.
+
+    Raises:
+        PlanError: A side of the images is not divisible by 4.
+    """
+    with seeded_initialisation(setting.rng("generator.weights")):
+        network = ConvNetwork(options, setting.image_shape)
+    network.to(setting.device)
+    if setting.device.type == "cuda":
+        network.to(memory_format=torch.channels_last)
+    return network
+
+
+def _convolution(inputs: int, outputs: int, spectral_norm: bool) -> nn.Module:
+    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+    return parametrizations.spectral_norm(convolution) if spectral_norm else convolution
+
+
+def _activation(name: OutputActivation) -> nn.Module:
+    return {"tanh": nn.Tanh(), "sigmoid": nn.Sigmoid(), "none": nn.Identity()}[name]
+
+
+def _output_norm(name: OutputNorm, channels: int) -> nn.Module:
+    if name == "none":
+        return nn.Identity()
+    return nn.BatchNorm2d(channels, affine=name == "batch_norm")

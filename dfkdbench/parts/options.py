@@ -1,0 +1,65 @@
+"""Options of the built-in parts. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from dfkdbench.recipe import OptimizerOptions, Options
+
+OutputNorm = Literal["batch_norm_no_affine", "batch_norm", "none"]
+OutputActivation = Literal["tanh", "sigmoid", "none"]
+
+
+class ConvNetworkOptions(Options):
+    """The network that both `conv` and `frozen` use."""
+
+    latent: int = Field(100, ge=1, description="Length of a latent, drawn from N(0, I).")
+    channels: tuple[int, int, int] = Field(
+        (128, 128, 64), description="Channels after the linear layer, the first and the second convolution."
+    )
+    norm_eps: float = Field(1e-5, gt=0, description="eps of the two inner batch norms; the DAFL family has 0.8.")
+    slope: float = Field(0.2, ge=0, description="Negative slope of LeakyReLU.")
+    output_activation: OutputActivation = Field("tanh", description="Activation after the last convolution.")
+    output_norm: OutputNorm = Field(
+        "batch_norm_no_affine",
+        description="Normalisation of the images; without affine part they have zero mean and unit variance per "
+        "channel, as the teacher's normalised input has.",
+    )
+    spectral_norm: bool = Field(False, description="Spectral norm on the three convolutions.")
+
+
+class ConvOptions(ConvNetworkOptions):
+    """Options of `conv`."""
+
+    optimizer: OptimizerOptions = Field(OptimizerOptions(), description="Optimiser of the network.")
+
+
+class KLOptions(Options):
+    """Options of `kl`."""
+
+    temperature: float = Field(1.0, gt=0, description="Temperature T of both distributions.")
+    temperature_squared: bool = Field(True, description="Multiply by T^2, so that gradients keep their scale.")
+
+
+class CrossEntropyOptions(Options):
+    """Options of `cross_entropy`."""
+
+    target: Literal["teacher", "labels"] = Field(
+        "teacher", description="The teacher's most likely class, or the labels that come with the images."
+    )
+
+
+class ClassEntropyOptions(Options):
+    """Options of `class_entropy`."""
+
+    log_base: Literal["e", 2, 10] = Field("e", description="Base of the logarithm; a weight means nothing without it.")
+    floor: float = Field(1e-12, gt=0, description="Smallest mean probability that enters the logarithm.")
+
+
+class BatchNormOptions(Options):
+    """Options of `batch_norm`."""
+
+    first_layer_weight: float = Field(1.0, ge=0, description="Weight of the first layer; the others weigh 1.")
+    eps: float = Field(1e-8, gt=0, description="Rounds off the norms at 0, where their gradient is undefined.")

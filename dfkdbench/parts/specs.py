@@ -1,0 +1,174 @@
+"""Descriptions of the built-in parts, and the hooks that register them. Imports no torch."""
+
+from __future__ import annotations
+
+from dfkdbench.descriptors import Component
+from dfkdbench.hookspecs import hookimpl
+from dfkdbench.parts import options
+
+_GRADIENTS_OF_LOGITS = frozenset({"soft_labels", "input_gradients"})
+
+GENERATORS = (
+    Component(
+        kind="generator",
+        name="conv",
+        target="dfkdbench.parts.generators.conv:ConvGenerator",
+        summary="Convolutional generator of the DAFL family, trained under the image losses.",
+        options=options.ConvOptions,
+        provides=frozenset({"images_with_gradient"}),
+        paper="Chen et al., Data-Free Learning of Student Networks, ICCV 2019",
+    ),
+    Component(
+        kind="generator",
+        name="noise",
+        target="dfkdbench.parts.generators.noise:NoiseGenerator",
+        summary="Control: N(0, 1) pixels in the teacher's normalised input space; image losses have no effect.",
+    ),
+    Component(
+        kind="generator",
+        name="frozen",
+        target="dfkdbench.parts.generators.frozen:FrozenGenerator",
+        summary="Control: the network of conv, randomly initialised, never trained; image losses have no effect.",
+        options=options.ConvNetworkOptions,
+    ),
+)
+
+STUDENT_LOSSES = (
+    Component(
+        kind="loss",
+        role="student",
+        name="kl",
+        target="dfkdbench.parts.losses.kl:KLLoss",
+        summary="KL(teacher || student) at a temperature, mean over the batch.",
+        options=options.KLOptions,
+        needs=frozenset({"soft_labels"}),
+        paper="Hinton et al., Distilling the Knowledge in a Neural Network, 2015",
+    ),
+    Component(
+        kind="loss",
+        role="student",
+        name="l1",
+        target="dfkdbench.parts.losses.l1:L1Loss",
+        summary="Mean absolute difference of the logits.",
+        needs=frozenset({"soft_labels"}),
+        paper="Fang et al., Data-Free Adversarial Distillation, 2019",
+    ),
+    Component(
+        kind="loss",
+        role="student",
+        name="cross_entropy",
+        target="dfkdbench.parts.losses.cross_entropy:CrossEntropyLoss",
+        summary="Cross-entropy to the teacher's most likely class, or to the images' labels.",
+        options=options.CrossEntropyOptions,
+        needs=frozenset({"hard_labels"}),
+    ),
+)
+
+IMAGE_LOSSES = (
+    Component(
+        kind="loss",
+        role="image",
+        name="one_hot",
+        target="dfkdbench.parts.losses.one_hot:OneHotLoss",
+        summary="Confidence: cross-entropy of the teacher's output to its own most likely class.",
+        needs=_GRADIENTS_OF_LOGITS,
+        paper="Chen et al., Data-Free Learning of Student Networks, ICCV 2019",
+    ),
+    Component(
+        kind="loss",
+        role="image",
+        name="class_entropy",
+        target="dfkdbench.parts.losses.class_entropy:ClassEntropyLoss",
+        summary="Class balance: negative entropy of the teacher's mean prediction over the batch.",
+        options=options.ClassEntropyOptions,
+        needs=_GRADIENTS_OF_LOGITS,
+        paper="Chen et al., Data-Free Learning of Student Networks, ICCV 2019",
+    ),
+    Component(
+        kind="loss",
+        role="image",
+        name="activation",
+        target="dfkdbench.parts.losses.activation:ActivationLoss",
+        summary="Strong features: minus the mean absolute value of the teacher's features.",
+        needs=frozenset({"features", "input_gradients"}),
+        paper="Chen et al., Data-Free Learning of Student Networks, ICCV 2019",
+    ),
+    Component(
+        kind="loss",
+        role="image",
+        name="batch_norm",
+        target="dfkdbench.parts.losses.batch_norm:BatchNormLoss",
+        summary="Distance of the images' statistics from the running ones of the teacher's batch norms.",
+        options=options.BatchNormOptions,
+        needs=frozenset({"batch_norm", "input_gradients"}),
+        paper="Yin et al., Dreaming to Distill, CVPR 2020",
+    ),
+    Component(
+        kind="loss",
+        role="image",
+        name="sample_entropy",
+        target="dfkdbench.parts.losses.sample_entropy:SampleEntropyLoss",
+        summary="Certainty: mean entropy of the teacher's predictions.",
+        needs=_GRADIENTS_OF_LOGITS,
+        paper="Choi et al., Data-Free Network Quantization With Adversarial Knowledge Distillation, CVPRW 2020",
+    ),
+)
+
+COMBINERS = (
+    Component(
+        kind="combiner",
+        name="sum",
+        target="dfkdbench.parts.combiners:SumCombiner",
+        summary="Weighted sum of the image losses.",
+    ),
+)
+
+REPLAYS = (
+    Component(
+        kind="replay",
+        name="none",
+        target="dfkdbench.parts.replays:NoReplay",
+        summary="No memory of past samples.",
+    ),
+)
+
+AGGREGATORS = (
+    Component(
+        kind="aggregator",
+        name="first",
+        target="dfkdbench.parts.aggregators:FirstAggregator",
+        summary="The first teacher's signal.",
+    ),
+    Component(
+        kind="aggregator",
+        name="mean",
+        target="dfkdbench.parts.aggregators:MeanAggregator",
+        summary="Mean of the teachers' logits, and of their features where shapes agree.",
+    ),
+)
+
+COMPONENTS = GENERATORS + STUDENT_LOSSES + IMAGE_LOSSES + COMBINERS + REPLAYS + AGGREGATORS
+
+
+@hookimpl
+def dfkdbench_generators() -> tuple[Component, ...]:
+    """Built-in generators."""
+    return GENERATORS
+
+
+@hookimpl
+def dfkdbench_losses() -> tuple[Component, ...]:
+    """Built-in losses and combiners."""
+    return STUDENT_LOSSES + IMAGE_LOSSES + COMBINERS
+
+
+@hookimpl
+def dfkdbench_replays() -> tuple[Component, ...]:
+    """Built-in replay memories."""
+    return REPLAYS
+
+
+@hookimpl
+def dfkdbench_aggregators() -> tuple[Component, ...]:
+    """Built-in aggregators."""
+    return AGGREGATORS

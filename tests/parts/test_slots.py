@@ -1,0 +1,159 @@
+"""Combiners, replays and aggregators, and the contract of every built-in part."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pluggy
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dfkdbench import hookspecs
+from dfkdbench.descriptors import NEEDS, TEACHER_ACCESS, Component
+from dfkdbench.errors import PlanError
+from dfkdbench.parts import specs
+from dfkdbench.parts.aggregators import FirstAggregator, MeanAggregator
+from dfkdbench.parts.combiners import SumCombiner
+from dfkdbench.parts.replays import NoReplay
+from dfkdbench.recipe import Options
+from dfkdbench.seams import Batch, BatchStatistics, Replay, Setting, Signal, View
+
+MakeSetting = Callable[..., Setting]
+
+
+def part_names(component: Component) -> str:
+    return f"{component.kind}-{component.name}"
+
+
+def test_sum__is_weighted(make_setting: MakeSetting) -> None:
+    terms = {"a": torch.tensor(2.0), "b": torch.tensor(-3.0)}
+    assert SumCombiner(Options(), make_setting())(terms, {"a": 0.5, "b": 4.0, "unused": 9.0}) == -11.0
+
+
+def test_sum__of_nothing(make_setting: MakeSetting) -> None:
+    with pytest.raises(PlanError, match=r"at least one image loss.*dfkdbench list losses"):
+        SumCombiner(Options(), make_setting())({}, {})
+
+
+def test_no_replay__holds_and_gives_nothing(make_setting: MakeSetting) -> None:
+    replay: Replay = NoReplay(Options(), make_setting())
+    replay.observe(Batch(torch.zeros(2, 1, 4, 4)), Signal)
+    assert replay.nbytes == 0
+    assert replay.sample(4, Signal) is None
+
+
+def signal(seed: int, width: int = 6, stages: tuple[int, ...] = (2, 3)) -> Signal:
+    rng = torch.Generator().manual_seed(seed)
+    statistics = BatchStatistics(*(torch.rand(2, generator=rng) for _ in range(4)))
+    maps = tuple(torch.rand(4, channels, 2, 2, generator=rng) for channels in stages)
+    return Signal(torch.rand(4, 10, generator=rng), torch.rand(4, width, generator=rng), maps, (statistics,))
+
+
+@pytest.mark.parametrize("kind", [FirstAggregator, MeanAggregator])
+def test_aggregator__one_teacher_is_left_as_it_is(make_setting: MakeSetting, kind: Any) -> None:
+    only = signal(0)
+    assert kind(Options(), make_setting())([only]) is only
+
+
+def test_first__takes_the_first(make_setting: MakeSetting) -> None:
+    signals = [signal(0), signal(1)]
+    assert FirstAggregator(Options(), make_setting())(signals) is signals[0]
+
+
+def test_mean__averages_logits_features_and_stages(make_setting: MakeSetting) -> None:
+    a, b, c = signals = [signal(seed) for seed in range(3)]
+    mean = MeanAggregator(Options(), make_setting())(signals)
+    torch.testing.assert_close(mean.logits, (a.logits + b.logits + c.logits) / 3)
+    assert mean.features is not None
+    torch.testing.assert_close(mean.features, (a.features + b.features + c.features) / 3)  # type: ignore[operator]
+    torch.testing.assert_close(mean.stages[1], (a.stages[1] + b.stages[1] + c.stages[1]) / 3)
+    assert len(mean.stages) == 2
+    assert mean.batch_norm == ()
+
+
+@pytest.mark.parametrize("other", [(2, 4), (2,), ()])
+def test_mean__leaves_out_what_differs_in_shape(make_setting: MakeSetting, other: tuple[int, ...]) -> None:
+    mean = MeanAggregator(Options(), make_setting())([signal(0), signal(1, width=5, stages=other)])
+    assert mean.features is None
+    assert mean.stages == ()
+    assert mean.logits.shape == (4, 10)
+
+
+@pytest.mark.parametrize("component", specs.COMPONENTS, ids=part_names)
+def test_part__builds_from_its_description_and_keeps_its_state(component: Component, make_setting: MakeSetting) -> None:
+    module, attribute = component.target.split(":")
+    build = getattr(importlib.import_module(module), attribute)
+    part = build(component.options(), make_setting(0))
+    saved = copy.deepcopy(part.state_dict())
+    other = build(component.options(), make_setting(1))
+    other.load_state_dict(saved)
+    assert flat(other.state_dict()) == flat(saved)
+
+
+def flat(tree: Any) -> Any:
+    """Tensors as lists; anything that a checkpoint can't hold is an error."""
+    if isinstance(tree, dict):
+        return {key: flat(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [flat(value) for value in tree]
+    if isinstance(tree, torch.Tensor):
+        return tree.tolist()
+    assert tree is None or type(tree) in (int, float, str)
+    return tree
+
+
+@pytest.mark.parametrize("component", specs.COMPONENTS, ids=part_names)
+def test_part__description_is_complete(component: Component) -> None:
+    assert component.needs <= NEEDS
+    assert component.summary.endswith(".")
+    for name, field in component.options.model_fields.items():
+        assert field.description, name
+        assert not field.is_required(), name
+    assert (component.role is not None) == (component.kind == "loss")
+    if component.role == "image":
+        assert component.needs & set(TEACHER_ACCESS) >= {"input_gradients"}
+
+
+@pytest.mark.parametrize("component", [c for c in specs.COMPONENTS if c.kind == "loss"], ids=part_names)
+def test_loss__is_a_scalar_with_gradient_and_reads_nothing_on_the_host(
+    component: Component, make_setting: MakeSetting, host_reads_forbidden: TorchDispatchMode
+) -> None:
+    module, attribute = component.target.split(":")
+    loss = getattr(importlib.import_module(module), attribute)(component.options(), make_setting())
+    logits = torch.randn(8, 10, requires_grad=True)
+    statistics = BatchStatistics(logits.mean(0), logits.var(0, correction=0), torch.zeros(10), torch.ones(10))
+    target = Signal(logits, logits, (), (statistics,))
+    view = View(torch.zeros(8, 1, 4, 4), target, (target,), Signal(2 * logits), torch.arange(8))
+    with host_reads_forbidden:
+        value = loss(view)
+        (gradient,) = torch.autograd.grad(value, logits)
+    assert value.shape == ()
+    assert gradient.shape == logits.shape
+
+
+def test_specs__register_through_the_hooks() -> None:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(specs)
+    manager.check_pending()
+    hook = manager.hook
+    offers = (
+        hook.dfkdbench_generators(),
+        hook.dfkdbench_losses(),
+        hook.dfkdbench_replays(),
+        hook.dfkdbench_aggregators(),
+    )
+    found = [component for offer in offers for components in offer for component in components]
+    assert sorted(map(part_names, found)) == sorted(map(part_names, specs.COMPONENTS))
+    assert len(set(map(part_names, found))) == len(found)
+
+
+def test_specs__import_no_torch() -> None:
+    code = "import sys, dfkdbench.parts.specs; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
