@@ -38,6 +38,7 @@ def run(
     import json
 
     from dfkdbench.bench import Request, prepare
+    from dfkdbench.cli.console import Console
     from dfkdbench.judge import execute
 
     for name in ("data_root", "config_file"):
@@ -54,7 +55,7 @@ def run(
         out=Path(out),
         **options,
     )
-    prepared = prepare(request)
+    prepared = prepare(request, Console())
     plans = [prepared.plan(seed) for seed in request.seeds]
     return [execute(plan, request.out.resolve(), prepared.bench(plan), rerun) for plan in plans]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,14 @@ from dfkdbench.devices import available_cores, choose_device
 from dfkdbench.errors import PlanError, choices, nearest, unknown_name
 from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
+from dfkdbench.places import assets_folder
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.registry import CORE, LIST_COMMANDS, Owned, Registry, load_registry
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import SandboxError, expand, worker_policy
 from dfkdbench.session import Launch
-from dfkdbench.teachers.bundle import TeacherBundle
-from dfkdbench.teachers.provision import provide_teacher
-
-ASSETS = Path(__file__).parent / "assets"
+from dfkdbench.teachers.card import TeacherBundle
+from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,6 @@ class Request:
     threads: int | None = None
     isolation: str = "auto"
     checkpoint_seconds: float = 30.0
-
-
-Tell = Callable[[str], None]
 
 
 @dataclass
@@ -116,7 +112,7 @@ class Prepared:
     def _policy(self, plan: Plan, folder: RunFolder, weights: Sequence[Path]) -> str:
         """What the worker may touch, as text: no data, no other run, no accuracy."""
         others = [path for path in folder.root.parent.iterdir() if path != folder.root]
-        shipped = [path for path in ASSETS.rglob("*") if path.is_file() and path not in weights]
+        shipped = [path for path in assets_folder().rglob("*") if path.is_file() and path not in weights]
         protected = [*shipped, *others, folder.evaluations, folder.metrics, folder.result]
         if self.request.data_root:
             protected.append(self.request.data_root)
@@ -133,11 +129,11 @@ class Prepared:
         return [sys.modules[module.__name__.partition(".")[0]] for module in registered]
 
 
-def prepare(request: Request, tell: Tell = lambda _line: None, registry: Registry | None = None) -> Prepared:
+def prepare(request: Request, progress: TeacherProgress, registry: Registry | None = None) -> Prepared:
     """Looks up everything a request names, loads the test set, and trains the teacher where it is missing.
 
     Args:
-        tell: Takes a line for the user about what takes time.
+        progress: Shows the training of a teacher that is missing.
 
     Raises:
         DfkdbenchError: Anything asked for that is not there or does not fit.
@@ -153,20 +149,21 @@ def prepare(request: Request, tell: Tell = lambda _line: None, registry: Registr
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     make_plan(method, resolved, cell, dict.fromkeys(map(str, range(request.teacher_count)), ""), 0, device, "")
     test_set = make_resident(load_dataset(spec, request.data_root, train=False, download=request.download), device)
-    teachers = [
-        provide_teacher(
-            cell.dataset,
-            cell.teacher,
-            seed=index,
-            smoke=cell.budget_name == "smoke",
-            name=request.teacher,
-            data_root=request.data_root,
-            download=request.download,
-            device=device,
-            tell=tell,
-        )
-        for index in range(request.teacher_count)
-    ]
+    source = TeacherSource(
+        spec,
+        cell.teacher.item,
+        data_root=request.data_root,
+        download=request.download,
+        device=device,
+        smoke=cell.budget_name == "smoke",
+        progress=progress,
+    )
+    if request.teacher is not None and request.teacher_count > 1:
+        raise PlanError("--teacher pins one teacher and --teachers asks for several; give one of the two.")
+    if request.teacher is not None:
+        teachers = [source.pinned(request.teacher)]
+    else:
+        teachers = [source.of_seed(seed) for seed in range(request.teacher_count)]
     return Prepared(request, registry, method, resolved, cell, device, test_set, teachers)
 
 

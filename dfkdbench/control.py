@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from dfkdbench.datasets import load_dataset
 from dfkdbench.datasets.images import ImageSet, normalise
+from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.plan import Plan
 from dfkdbench.registry import load_registry
 from dfkdbench.runfolder import RunFolder

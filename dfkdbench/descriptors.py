@@ -180,7 +180,7 @@ class DatasetSpec:
     """A data set: its shape, its default cell and where its loader is. Loaded in the judge only.
 
     Attributes:
-        target: "package.module:attribute", called as `attribute(root, train)`; gives `ImageSet`.
+        target: "package.module:attribute", called as `attribute(root, train, download)`; gives `ImageSet`.
         image_size: Side of the square images in pixels, after resizing.
         mean: Per channel, of the training pixels scaled to 0..1.
         std: Likewise.

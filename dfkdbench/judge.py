@@ -188,6 +188,8 @@ class _Trial:
             "teacher_queries": report["teacher_queries"],
             "seconds": report["seconds"],
             "accuracy": found.accuracy,
+            "calibration_error": found.calibration_error,
+            "worst_class_accuracy": found.worst_class_accuracy,
             "sha256": sha256_of(data),
         }
         self.evaluations[index] = evaluation

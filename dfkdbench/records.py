@@ -25,7 +25,7 @@ RESULT_FILE = "result.json"
 
 
 class Evaluation(BaseModel):
-    """A snapshot's accuracy on the test set, in percent, and what was spent until then."""
+    """A snapshot on the test set, all figures in percent, and what was spent until then."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,6 +35,8 @@ class Evaluation(BaseModel):
     teacher_queries: int
     seconds: float
     accuracy: float
+    calibration_error: float
+    worst_class_accuracy: float
     sha256: str
 
 

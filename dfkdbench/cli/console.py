@@ -40,6 +40,17 @@ class Console:
         """Prints a line."""
         self._rich.print(line, markup=False)
 
+    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        """Moves the bar of a teacher's training; a plain line every tenth of it otherwise."""
+        if self._rich.is_terminal:
+            if self._progress is None:
+                self._open_bar("teacher")
+            self._move_bar(epoch / epochs, f"loss {loss:.4f}")
+            if epoch == epochs:
+                self.close()
+        elif epoch == epochs or epoch * 10 // epochs > (epoch - 1) * 10 // epochs:
+            self(f"teacher  epoch {epoch} of {epochs}, loss {loss:.4f}")
+
     def introduce(self, plan: Plan, prepared: Prepared) -> None:
         """Task, pair, teacher, tier, league and device, before anything runs."""
         card = prepared.teachers[0].card
@@ -64,18 +75,7 @@ class Console:
         """Says what is in force and opens the bar."""
         self(f"run      {run_id}, isolation: {isolation}")
         if self._rich.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f} %"),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[accuracy]}"),
-            )
-            self._progress = Progress(*columns, console=self._rich, transient=True)
-            seed = self._plan.seed if self._plan else 0
-            self._task = self._progress.add_task(f"seed {seed}", total=1.0, accuracy="")
-            self._progress.start()
+            self._open_bar(f"seed {self._plan.seed if self._plan else 0}")
 
     @hookimpl
     def dfkdbench_report(self, report: Mapping[str, Any]) -> None:
@@ -85,8 +85,8 @@ class Console:
             self._estimated = True
             if seconds / fraction > LONG_SECONDS:
                 self(f"estimate about {seconds / fraction / 3600:.1f} hours on this device.{self._suggestions}")
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=fraction, accuracy=self._accuracy)
+        if self._progress is not None:
+            self._move_bar(fraction, self._accuracy)
         elif fraction >= self._told_fraction + _PLAIN_EVERY:
             self._told_fraction = fraction
             self(f"{fraction:5.0%}  {seconds:7.1f} s  {self._accuracy}")
@@ -105,6 +105,23 @@ class Console:
             )
         else:
             self(f"ended    seed {result.seed}: {result.status}: {result.error} -> {folder}")
+
+    def _open_bar(self, title: str) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._progress = Progress(*columns, console=self._rich, transient=True)
+        self._task = self._progress.add_task(title, total=1.0, note="")
+        self._progress.start()
+
+    def _move_bar(self, fraction: float, note: str) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=fraction, note=note)
 
     def close(self) -> None:
         """Takes the bar away."""

@@ -70,9 +70,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     show_default=True,
     help="How the worker is sealed; the record says what was in force.",
 )
+@click.option(
+    "--checkpoint-seconds", type=click.FloatRange(0), default=30.0, show_default=True, help="Time between checkpoints."
+)
 @click.option("--dry-run", is_flag=True, help="Print what would run, with every setting and its origin, and stop.")
 @click.option("--rerun", is_flag=True, help="Run finished ids again.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array on standard output, one object a seed.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array, one object a seed.")
 def run(
     seeds: str, teachers: int, config: Path | None, dry_run: bool, rerun: bool, as_json: bool, **given: Any
 ) -> None:
@@ -85,7 +88,7 @@ def run(
 
     request = Request(seeds=parse_seeds(seeds), teacher_count=teachers, config_file=config, **given)
     console = Console()
-    prepared = prepare(request, tell=console)
+    prepared = prepare(request, console)
     plans = [prepared.plan(seed) for seed in request.seeds]
     console.introduce(plans[0], prepared)
     if dry_run:

@@ -43,7 +43,7 @@ class SmallLeNet(nn.Module):
 
 
 def lenet_s(channels: int, classes: int, image_size: int) -> SmallLeNet:
-    """The teacher without batch norm.
+    """The teacher without batch norm: 13,962 parameters for ten classes, 64 features.
 
     Raises:
         ConfigError: For images other than 16 x 16 pixels.
@@ -53,7 +53,7 @@ def lenet_s(channels: int, classes: int, image_size: int) -> SmallLeNet:
 
 
 def lenet_xs(channels: int, classes: int, image_size: int) -> SmallLeNet:
-    """The student of `lenet_s`.
+    """The student of `lenet_s`: 2,242 parameters for ten classes, 24 features.
 
     Raises:
         ConfigError: For images other than 16 x 16 pixels.
@@ -63,20 +63,20 @@ def lenet_xs(channels: int, classes: int, image_size: int) -> SmallLeNet:
 
 
 def resnet_s(channels: int, classes: int, image_size: int) -> ResNet:
-    """The teacher with batch norm: three stages of one basic block.
+    """The teacher with batch norm, three stages of one basic block: 19,810 parameters for ten classes, 32 features.
 
     Raises:
         ConfigError: For images other than 16 x 16 pixels.
     """
     check_shape("resnet_s", channels, classes, image_size, sizes=IMAGE_SIZES)
-    return ResNet((1, 1, 1), (16, 32, 64), channels, classes, imagenet_stem=False)
+    return ResNet((1, 1, 1), (8, 16, 32), channels, classes, imagenet_stem=False)
 
 
 def resnet_xs(channels: int, classes: int, image_size: int) -> ResNet:
-    """The student of `resnet_s`.
+    """The student of `resnet_s`: 5,142 parameters for ten classes, 16 features.
 
     Raises:
         ConfigError: For images other than 16 x 16 pixels.
     """
     check_shape("resnet_xs", channels, classes, image_size, sizes=IMAGE_SIZES)
-    return ResNet((1, 1, 1), (6, 12, 24), channels, classes, imagenet_stem=False)
+    return ResNet((1, 1, 1), (4, 8, 16), channels, classes, imagenet_stem=False)

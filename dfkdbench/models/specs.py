@@ -36,7 +36,7 @@ MODELS: list[ModelSpec] = [
     ModelSpec(
         name="resnet_xs",
         target="dfkdbench.models.digits:resnet_xs",
-        summary="Its student, about a seventh of the parameters.",
+        summary="Its student, about a quarter of the parameters.",
         signals=_WITH_BATCH_NORM,
         image_sizes=(16,),
         paper=_RESNET,

@@ -24,8 +24,8 @@ ALL_SIGNALS = frozenset(SIGNALS)
 PARAMETERS = {
     "lenet_s": 13_962,
     "lenet_xs": 2_242,
-    "resnet_s": 77_754,
-    "resnet_xs": 11_284,
+    "resnet_s": 19_810,
+    "resnet_xs": 5_142,
     "lenet5": 61_706,
     "lenet5_half": 15_738,
     "resnet18": 11_173_962,
@@ -39,8 +39,8 @@ PARAMETERS = {
 FEATURES = {
     "lenet_s": 64,
     "lenet_xs": 24,
-    "resnet_s": 64,
-    "resnet_xs": 24,
+    "resnet_s": 32,
+    "resnet_xs": 16,
     "lenet5": 120,
     "lenet5_half": 60,
     "resnet18": 512,
@@ -54,8 +54,8 @@ FEATURES = {
 STAGES = {
     "lenet_s": [(16, 12), (32, 4)],
     "lenet_xs": [(6, 12), (12, 4)],
-    "resnet_s": [(16, 16), (32, 8), (64, 4)],
-    "resnet_xs": [(6, 16), (12, 8), (24, 4)],
+    "resnet_s": [(8, 16), (16, 8), (32, 4)],
+    "resnet_xs": [(4, 16), (8, 8), (16, 4)],
     "lenet5": [(6, 28), (16, 10)],
     "lenet5_half": [(3, 28), (8, 10)],
     "resnet18": [(64, 32), (128, 16), (256, 8), (512, 4)],
