@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dfkdbench.config import Resolved, ResolvedPart
-from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS, Method, ModelSpec
+from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import PlanError
 
 _ACCESS_BEHIND = {"stages": "features"}
@@ -26,7 +26,22 @@ def league_of(access: frozenset[str]) -> str:
     return "+".join([*seen[-1:], *priors]).replace("_", "-") or "none"
 
 
-def check_parts(method: Method, resolved: Resolved, teacher: ModelSpec, teacher_count: int) -> None:
+def check_sizes(dataset: DatasetSpec, *models: ModelSpec) -> None:
+    """Refuses models that don't take the data set's images.
+
+    Raises:
+        PlanError: With the sizes that the model takes.
+    """
+    for model in models:
+        if model.image_sizes and dataset.image_size not in model.image_sizes:
+            sizes = " or ".join(map(str, model.image_sizes))
+            raise PlanError(
+                f"The model '{model.name}' takes images of {sizes} pixels; those of {dataset.name} have "
+                f"{dataset.image_size}. Choose another --pair, for example {dataset.pairs[0]} (dfkdbench list models)."
+            )
+
+
+def check_parts(method: Method, resolved: Resolved, teacher: ModelSpec, student: ModelSpec, teacher_count: int) -> None:
     """Refuses combinations that can't work.
 
     Raises:
@@ -48,6 +63,10 @@ def check_parts(method: Method, resolved: Resolved, teacher: ModelSpec, teacher_
             if signal in needs and signal not in teacher.signals:
                 raise PlanError(
                     f"{title} needs the teacher's {signal}, which the model '{teacher.name}' does not give."
+                )
+            if f"student_{signal}" in needs and signal not in student.signals:
+                raise PlanError(
+                    f"{title} needs the student's {signal}, which the model '{student.name}' does not give."
                 )
         if "several_teachers" in needs and teacher_count < 2:
             raise PlanError(f"{title} needs several teachers; there is {teacher_count}. Say --teachers 3.")

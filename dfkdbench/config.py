@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from dfkdbench.descriptors import Component, Method
-from dfkdbench.errors import ConfigError, choices, nearest
+from dfkdbench.errors import ConfigError, nearest
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench.registry import Owned, Registry
+from dfkdbench.validation import check_field, keys_of, validate, validate_options
 
 SLOTS = ("generator", "combiner", "replay", "aggregator")
 LOSS_GROUPS = {"losses": "image", "student_losses": "student"}
+
+Setting = tuple[str, Any, str]
+"""Dotted key, value, origin."""
 
 
 @dataclass
@@ -39,30 +42,34 @@ class Layered:
             ConfigError: No such key.
         """
         path = key.split(".")
+        if path[0] in SLOTS and path[1:] == ["name"]:
+            key, path = path[0], path[:1]
         if path[0] in SLOTS:
             self._put_part(path, value)
         elif path[0] in LOSS_GROUPS:
             self._put_loss(key, path, value)
         elif path[0] == "phases":
             self._put_phase(key, path, value)
-        elif path[0] == "student" and len(path) == 2:
-            _check_field(OptimizerOptions, path[1], key)
+        elif path[0] == "student":
+            if len(path) != 2:
+                raise ConfigError(f"Key '{key}' names no setting of the student's optimiser. Write student.lr or so.")
+            check_field(OptimizerOptions, path[1], key)
             self.tree["student"][path[1]] = value
         elif len(path) == 1:
-            _check_field(Recipe, path[0], key)
+            check_field(Recipe, path[0], key)
             self.tree[path[0]] = value
         else:
             raise ConfigError(
-                f"Unknown key '{key}'.{nearest(path[0], Recipe.model_fields)} {_keys_of(Recipe.model_fields)}"
+                f"Unknown key '{key}'.{nearest(path[0], Recipe.model_fields)} {keys_of(Recipe.model_fields)}"
             )
+        for replaced in [other for other in self.origins if other.startswith(f"{key}.")]:
+            del self.origins[replaced]
         self.origins[key] = origin
 
     def _put_part(self, path: list[str], value: Any) -> None:
         slot, rest = path[0], path[1:]
-        if not rest or rest == ["name"]:
+        if not rest:
             self.tree[slot] = {"name": value, "options": {}}
-            for key in [key for key in self.origins if key.startswith(f"{slot}.")]:
-                del self.origins[key]
         else:
             _put_nested(self.tree[slot]["options"], rest, value)
 
@@ -80,7 +87,7 @@ class Layered:
         if len(path) != 3 or path[1] not in phases:
             given = path[1] if len(path) > 1 else ""
             raise ConfigError(f"Unknown key '{key}'.{nearest(given, phases)} Phases here: {', '.join(phases)}.")
-        _check_field(Phase, path[2], key)
+        check_field(Phase, path[2], key)
         phases[path[1]][path[2]] = value
 
 
@@ -119,7 +126,7 @@ def resolve(
     registry: Registry,
     method: Method,
     cell: tuple[str, str, str],
-    overrides: Iterable[tuple[str, Any, str]] = (),
+    overrides: Iterable[Setting] = (),
 ) -> Resolved:
     """Lays presets and overrides over a method's recipe and checks every key and value.
 
@@ -132,15 +139,12 @@ def resolve(
         UnknownNameError: A part that is not installed.
     """
     layered = Layered(method.recipe.model_dump(mode="json"))
-    for preset in method.presets:
-        if preset.matches(*cell):
-            for key, value in preset.values.items():
-                layered.put(key, value, f"preset: {preset.source}" if preset.source else "preset")
-    for key, value, origin in overrides:
-        layered.put(key, value, origin)
-    for group in LOSS_GROUPS:
-        layered.tree[group] = {name: choice for name, choice in layered.tree[group].items() if choice["weight"] != 0}
-    recipe = _validate(Recipe, layered.tree, "")
+    for layer in _layers(method, cell, overrides):
+        for key, value, origin in _parts_first(layer):
+            layered.put(key, value, origin)
+    _check_phase_losses(layered.tree)
+    _drop_left_out(registry, layered.tree)
+    recipe = validate(Recipe, layered.tree, "")
     slots = {slot: _resolve_part(registry, slot, slot, getattr(recipe, slot)) for slot in SLOTS}
     groups = {
         group: {
@@ -151,7 +155,7 @@ def resolve(
     return Resolved(recipe, slots, groups["losses"], groups["student_losses"], layered.origins)
 
 
-def read_config_file(path: Path) -> list[tuple[str, Any, str]]:
+def read_config_file(path: Path) -> list[Setting]:
     """Overrides from a TOML file: tables are dotted keys."""
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -160,7 +164,7 @@ def read_config_file(path: Path) -> list[tuple[str, Any, str]]:
     return [(key, value, path.name) for key, value in _flatten(tree)]
 
 
-def parse_setting(text: str) -> tuple[str, Any, str]:
+def parse_setting(text: str) -> Setting:
     """One `--set key=value`; the value is JSON, or else a plain string.
 
     Raises:
@@ -176,7 +180,7 @@ def parse_setting(text: str) -> tuple[str, Any, str]:
     return key.strip(), parsed, "--set"
 
 
-def parse_loss(registry: Registry, text: str) -> tuple[str, Any, str]:
+def parse_loss(registry: Registry, text: str) -> Setting:
     """One `--loss name[=weight]`; weight 0 leaves the loss out."""
     name, equals, weight = text.partition("=")
     role = registry.components["loss"].get(name).item.role
@@ -186,11 +190,6 @@ def parse_loss(registry: Registry, text: str) -> tuple[str, Any, str]:
     except ValueError:
         raise ConfigError(f"--loss takes NAME or NAME=WEIGHT, given '{text}'; '{weight}' is no number.") from None
     return f"{group}.{name}.weight", value, "--loss"
-
-
-def validate_options(model: type[BaseModel], options: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Options with every default filled in, checked strictly."""
-    return _validate(model, dict(options), prefix).model_dump(mode="json")
 
 
 def _resolve_part(registry: Registry, kind: str, prefix: str, choice: PartChoice) -> ResolvedPart:
@@ -209,44 +208,43 @@ def _resolve_loss(registry: Registry, group: str, role: str, name: str, choice: 
     return ResolvedPart(owned, options, choice.weight)
 
 
-def _validate(model: type[BaseModel], tree: dict[str, Any], prefix: str) -> Any:
-    try:
-        text = json.dumps(tree)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"A value can't be written as JSON: {error}") from None
-    try:
-        return model.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(model, problem, prefix) for problem in error.errors())) from None
+def _layers(method: Method, cell: tuple[str, str, str], overrides: Iterable[Setting]) -> Iterator[Iterable[Setting]]:
+    """The layers above the method's recipe, in rising precedence."""
+    for preset in method.presets:
+        if preset.matches(*cell):
+            origin = f"preset: {preset.source}" if preset.source else "preset"
+            yield [(key, value, origin) for key, value in preset.values.items()]
+    for _, layer in itertools.groupby(overrides, key=lambda setting: setting[2]):
+        yield layer
 
 
-def _explain(model: type[BaseModel], problem: Any, prefix: str) -> str:
-    location = [str(step) for step in problem["loc"]]
-    key = prefix + ".".join(step for step in location if step != "options")
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
-        return f"Unknown key '{key}'.{nearest(location[-1], known)} {_keys_of(known)}"
-    return f"{key}: given {json.dumps(problem['input'], default=str)}, expected: {problem['msg']}."
+def _parts_first(layer: Iterable[Setting]) -> list[Setting]:
+    """A layer's settings, those that put a part into a slot before the options of that part."""
+    return sorted(layer, key=lambda setting: setting[0].removesuffix(".name") not in SLOTS)
 
 
-def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    """Fields of the model nested at a location."""
-    current: Any = model
-    for step in location:
-        annotation = current.model_fields[step].annotation if step in current.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        current = annotation
-    return list(current.model_fields)
+def _check_phase_losses(tree: Mapping[str, Any]) -> None:
+    known = list(tree["losses"])
+    for phase, settings in tree["phases"].items():
+        named = settings["losses"]
+        for name in named if isinstance(named, list) else ():
+            if name not in known:
+                raise ConfigError(
+                    f"phases.{phase}.losses: there is no image loss '{name}' in this recipe."
+                    f"{nearest(str(name), known)} Image losses here: {', '.join(known) or 'none'}."
+                )
 
 
-def _check_field(model: type[BaseModel], name: str, key: str) -> None:
-    if name not in model.model_fields:
-        raise ConfigError(f"Unknown key '{key}'.{nearest(name, model.model_fields)} {_keys_of(model.model_fields)}")
+def _drop_left_out(registry: Registry, tree: dict[str, Any]) -> None:
+    """Takes out the losses of weight 0, once it is sure that there are such losses at all."""
+    for group in LOSS_GROUPS:
+        for name in tree[group]:
+            registry.components["loss"].get(name)
+        tree[group] = {name: choice for name, choice in tree[group].items() if not _is_zero(choice["weight"])}
 
 
-def _keys_of(names: Iterable[str]) -> str:
-    return choices(names, "dfkdbench describe NAME")
+def _is_zero(weight: Any) -> bool:
+    return not isinstance(weight, bool) and weight == 0
 
 
 def _put_nested(tree: dict[str, Any], path: list[str], value: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from dfkdbench import PROTOCOL
-from dfkdbench.compatibility import check_parts, league_of, needed_access
+from dfkdbench.compatibility import check_parts, check_sizes, league_of, needed_access
 from dfkdbench.config import Resolved, ResolvedPart
 from dfkdbench.descriptors import Budget, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import PlanError
@@ -172,8 +172,9 @@ def make_plan(
     Raises:
         PlanError: A combination that can't work, with what would satisfy it.
     """
-    check_parts(method.item, resolved, cell.teacher.item, len(teachers))
     spec, recipe = cell.dataset.item, resolved.recipe
+    check_sizes(spec, cell.teacher.item, cell.student.item)
+    check_parts(method.item, resolved, cell.teacher.item, cell.student.item, len(teachers))
     replays = resolved.slots["replay"].component.name != "none"
     replay_size = max(1, int(recipe.batch_size * recipe.replay_fraction)) if replays else 0
     phases = _count_rounds(recipe, cell, recipe.batch_size + replay_size)

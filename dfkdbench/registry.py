@@ -11,9 +11,20 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from dfkdbench import builtin, hookspecs
-from dfkdbench.descriptors import API, Component, DatasetSpec, Kind, Method, ModelSpec
-from dfkdbench.errors import DfkdbenchError, unknown_name
+from dfkdbench import __version__, builtin, hookspecs
+from dfkdbench.descriptors import (
+    API,
+    NEEDS,
+    PRIORS,
+    SIGNALS,
+    TEACHER_ACCESS,
+    Component,
+    DatasetSpec,
+    Kind,
+    Method,
+    ModelSpec,
+)
+from dfkdbench.errors import DfkdbenchError, nearest, unknown_name
 
 T = TypeVar("T")
 
@@ -39,6 +50,7 @@ _COMPONENT_HOOKS = (
     "dfkdbench_aggregators",
 )
 _KIND_OF_HOOK = {"dfkdbench_methods": Method, "dfkdbench_models": ModelSpec, "dfkdbench_datasets": DatasetSpec}
+_PROVIDED = frozenset({"images_with_gradient", "labels"})
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,7 @@ class Registry:
         self.models: Shelf[ModelSpec] = Shelf("model")
         self.datasets: Shelf[DatasetSpec] = Shelf("dataset")
         self.plugins: list[PluginStatus] = []
-        core = PluginStatus(CORE, CORE, importlib.metadata.version(CORE), builtin.__name__, api=API)
+        core = PluginStatus(CORE, CORE, __version__, builtin.__name__, api=API)
         self._admit(builtin, core)
         if core.status != "ok":
             raise RuntimeError(f"the built-in parts did not register: {core.reason}")
@@ -154,11 +166,15 @@ class Registry:
         if status.api != API:
             _mark_broken(status, f"made for plugin API {status.api}, this is dfkdbench with plugin API {API}")
             return
+        if self.manager.is_registered(module):
+            _mark_broken(status, f"its module {status.module} is registered by another entry point already")
+            return
         try:
             self.manager.register(module, name=f"{status.distribution}:{status.name}")
             self.manager.check_pending()
             brought = list(self._collect(module))
-        except Exception as error:  # as above
+            _check_items(brought)
+        except (Exception, SystemExit) as error:  # as above
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
             _mark_broken(status, f"registration failed: {type(error).__name__}: {error}")
@@ -173,8 +189,11 @@ class Registry:
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
                 if implementation.plugin is not module:
                     continue
-                for item in implementation.function():
-                    expected = _KIND_OF_HOOK.get(hook, Component)
+                expected = _KIND_OF_HOOK.get(hook, Component)
+                offered = implementation.function()
+                if not isinstance(offered, Iterable):
+                    raise TypeError(f"{hook} must give several {expected.__name__}, not {type(offered).__name__}")
+                for item in offered:
                     if not isinstance(item, expected):
                         raise TypeError(f"{hook} must give {expected.__name__}, not {type(item).__name__}")
                     yield _kind_of(item), item
@@ -187,7 +206,7 @@ class Registry:
 
     def shelf(self, kind: str) -> Shelf[Any]:
         """The shelf of a kind: a component kind, "method", "model" or "dataset"."""
-        others = {"method": self.methods, "model": self.models, "dataset": self.datasets}
+        others: dict[str, Shelf[Any]] = {"method": self.methods, "model": self.models, "dataset": self.datasets}
         return others[kind] if kind in others else self.components[kind]
 
     def modules_of(self, distribution: str) -> list[Any]:
@@ -203,6 +222,37 @@ def _kind_of(item: Any) -> str:
     if isinstance(item, Component):
         return item.kind
     return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset"}[type(item)]
+
+
+def _check_items(brought: Iterable[tuple[str, Any]]) -> None:
+    """Refuses descriptions that would only fail, or be passed over, when they are used.
+
+    Raises:
+        ValueError: Two items of one name, a loss without a role, or an unknown need, signal or access.
+    """
+    seen: set[tuple[str, str]] = set()
+    for kind, item in brought:
+        for name in {item.name, *getattr(item, "aliases", ())}:
+            if (kind, name) in seen:
+                raise ValueError(f"the {kind} name '{name}' is given twice")
+            seen.add((kind, name))
+        if kind == "loss" and item.role not in ("image", "student"):
+            raise ValueError(f"the loss '{item.name}' must have the role 'image' or 'student', not {item.role!r}")
+        if isinstance(item, Component):
+            _check_names(item, "needs", item.needs, NEEDS)
+            _check_names(item, "provides", item.provides, _PROVIDED)
+        elif isinstance(item, Method):
+            _check_names(item, "access", item.access, frozenset((*TEACHER_ACCESS, *PRIORS)))
+        elif isinstance(item, ModelSpec):
+            _check_names(item, "signals", item.signals, frozenset(SIGNALS))
+
+
+def _check_names(item: Component | Method | ModelSpec, what: str, given: frozenset[str], known: frozenset[str]) -> None:
+    for name in sorted(given - known):
+        raise ValueError(
+            f"'{item.name}' has the unknown name '{name}' in {what}.{nearest(name, known)} "
+            f"There are: {', '.join(sorted(known))}"
+        )
 
 
 def _mark_broken(status: PluginStatus, reason: str) -> None:
