@@ -45,7 +45,7 @@ PROMISED = {
 
 def start(*arguments: str, out: Path, **options) -> subprocess.Popen:
     command = [sys.executable, "-m", "dfkdbench", "run", *arguments, "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", **options)
 
 
 def run(*arguments: str, out: Path, expect: int = 0) -> tuple[str, str]:
