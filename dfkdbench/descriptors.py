@@ -7,7 +7,7 @@ runs: parts and loops in the sealed worker, data sets in the judge.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from dfkdbench.recipe import Options, Recipe
@@ -180,7 +180,7 @@ class DatasetSpec:
     """A data set: its shape, its default cell and where its loader is. Loaded in the judge only.
 
     Attributes:
-        target: "package.module:attribute", called as `attribute(root, train)`; gives `ImageSet`.
+        target: "package.module:attribute", called as `attribute(root, train, download)`; gives `ImageSet`.
         image_size: Side of the square images in pixels, after resizing.
         mean: Per channel, of the training pixels scaled to 0..1.
         std: Likewise.
@@ -207,12 +207,3 @@ class DatasetSpec:
     needs_root: bool = True
     source: str = ""
     version: str = "1"
-
-
-@dataclass(frozen=True)
-class Owned:
-    """A description together with the distribution that brought it."""
-
-    item: Any
-    distribution: str
-    version: str = field(default="", compare=False)

@@ -58,7 +58,7 @@ def dfkdbench_run_started(run_id: str, plan: Mapping[str, Any], isolation: str) 
 
 @hookspec
 def dfkdbench_report(run_id: str, report: Mapping[str, Any]) -> None:
-    """The worker reported how far it is: `fraction`, `phase`, `seconds`, metrics. Called in the judge, between steps."""
+    """The worker reported how far it is: `fraction`, `seconds`, counters, losses. Called in the judge."""
 
 
 @hookspec

@@ -10,7 +10,7 @@ lists of tensors, numbers, strings and None. `load_state_dict()` takes the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -141,6 +141,7 @@ class Setting:
         generator_steps: Steps of `generator.fit` planned over the whole run.
         student_steps: Student steps planned over the whole run.
         rng: Role name -> random generator of that role, on the device; adding a role moves no other's.
+        real: All labelled real samples; given to controls on the judge's side only.
     """
 
     classes: int
@@ -153,6 +154,12 @@ class Setting:
     teacher_count: int
     teacher_shapes: Mapping[str, tuple[int, ...]]
     rng: Callable[[str], torch.Generator]
+    real: Batch | None = None
+
+    def for_role(self, role: str) -> Setting:
+        """The same setting with random streams of this role's own."""
+        streams = self.rng
+        return replace(self, rng=lambda name: streams(f"{role}/{name}"))
 
 
 class Stateful(Protocol):

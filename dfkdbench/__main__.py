@@ -1,0 +1,5 @@
+"""`python -m dfkdbench`."""
+
+from dfkdbench.cli import main
+
+main()

@@ -1,0 +1,159 @@
+"""Builds networks, parts and loop from a plan, importing only what the run needs."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dfkdbench.loop import Loop, LoopParts, StandardLoop, group_losses
+from dfkdbench.meter import Meter
+from dfkdbench.parts.optimizers import build_optimizer
+from dfkdbench.plan import InputSpec, Plan, PlannedModel, PlannedPart
+from dfkdbench.rng import RandomStreams, derive_seed, seeded_initialisation
+from dfkdbench.seams import Batch, Setting, read_signal
+from dfkdbench.weights import load_weights, read_weights
+
+
+def import_target(target: str) -> Any:
+    """The attribute that "package.module:attribute" names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def build_network(model: PlannedModel, spec: InputSpec) -> nn.Module:
+    """An architecture with freshly initialised weights, on the CPU."""
+    network: nn.Module = import_target(model.target)(spec.channels, spec.classes, spec.image_size)
+    return network
+
+
+def build_student(plan: Plan) -> nn.Module:
+    """The student; its initial weights depend on data set, pair and seed only, so that methods are paired."""
+    with seeded_initialisation(derive_seed("student", plan.input.dataset, plan.pair, plan.seed)):
+        return build_network(plan.student, plan.input)
+
+
+def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) -> tuple[nn.Module, ...]:
+    """The teachers: frozen, in eval mode, checked against their hashes."""
+    teachers = []
+    for teacher, path in zip(plan.teachers, weights, strict=True):
+        network = build_network(teacher.model, plan.input)
+        load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
+        teachers.append(network.to(device).eval().requires_grad_(False))
+    return tuple(teachers)
+
+
+class Assembly:
+    """Everything of a run that has state.
+
+    Args:
+        weights: Paths of the teachers' weights, in the plan's order.
+        real: Labelled real samples, for controls on the judge's side only.
+    """
+
+    def __init__(self, plan: Plan, weights: Sequence[Path], device: torch.device, real: Batch | None = None) -> None:
+        self.plan = plan
+        self.streams = RandomStreams(plan.seed, device)
+        self.meter = Meter()
+        self.student = build_student(plan).to(device)
+        teachers = build_teachers(plan, weights, device)
+        setting = self._setting(device, teachers, real)
+        built = {slot: self._build(part, slot, setting) for slot, part in plan.slots.items()}
+        image_losses = {name: self._build(part, f"losses.{name}", setting) for name, part in plan.losses.items()}
+        student_losses = {
+            name: self._build(part, f"student_losses.{name}", setting) for name, part in plan.student_losses.items()
+        }
+        self.student_stepper = build_optimizer(plan.recipe.student, self.student.parameters(), plan.student_steps)
+        self.generator = built["generator"]
+        loss_needs = {name: frozenset(part.needs) for name, part in plan.losses.items()}
+        parts = LoopParts(
+            phases=plan.phases,
+            batch_size=plan.recipe.batch_size,
+            replay_size=plan.replay_size,
+            teachers=teachers,
+            student=self.student,
+            student_stepper=self.student_stepper,
+            generator=self.generator,
+            generator_learns=bool(plan.losses) and "images_with_gradient" in plan.slots["generator"].provides,
+            losses=group_losses(_entries(image_losses, plan.losses)),
+            loss_needs=loss_needs,
+            combiner=built["combiner"],
+            student_losses=group_losses(_entries(student_losses, plan.student_losses)),
+            replay=built["replay"],
+            aggregator=built["aggregator"],
+            meter=self.meter,
+            device=device,
+            precision=plan.recipe.precision,
+        )
+        self.parts = parts
+        self.loop: Loop = (import_target(plan.loop) if plan.loop else StandardLoop)(parts)
+        self._stateful: dict[str, Any] = {
+            "student": self.student,
+            "student_stepper": self.student_stepper,
+            "streams": self.streams,
+            "meter": self.meter,
+            "loop": self.loop,
+            **built,
+            **{f"losses.{name}": loss for name, loss in image_losses.items()},
+            **{f"student_losses.{name}": loss for name, loss in student_losses.items()},
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state, the framework's own generators included."""
+        state = {name: part.state_dict() for name, part in self._stateful.items()}
+        state["global_rng"] = torch.get_rng_state()
+        if torch.cuda.is_available() and self.parts.device.type == "cuda":
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.parts.device)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a whole state back. Random streams come last, so that building leaves no trace in them."""
+        for name, part in self._stateful.items():
+            part.load_state_dict(state[name])
+        self.streams.load_state_dict(state["streams"])
+        torch.set_rng_state(state["global_rng"])
+        if "cuda_rng" in state:
+            torch.cuda.set_rng_state(state["cuda_rng"], self.parts.device)
+
+    def _setting(self, device: torch.device, teachers: tuple[nn.Module, ...], real: Batch | None) -> Setting:
+        plan = self.plan
+        shape = (plan.input.channels, plan.input.image_size, plan.input.image_size)
+        return Setting(
+            classes=plan.input.classes,
+            image_shape=shape,
+            device=device,
+            batch_size=plan.recipe.batch_size,
+            replay_size=plan.replay_size,
+            generator_steps=plan.generator_steps,
+            student_steps=plan.student_steps,
+            teacher_count=len(teachers),
+            teacher_shapes=_signal_shapes(teachers[0], shape, device),
+            rng=self.streams,
+            real=real,
+        )
+
+    def _build(self, part: PlannedPart, role: str, setting: Setting) -> Any:
+        options = import_target(part.options_type).model_validate(part.options, strict=False)
+        with seeded_initialisation(derive_seed(self.plan.seed, role)):
+            built = import_target(part.target)(options, setting.for_role(role))
+        return built.to(setting.device) if isinstance(built, nn.Module) else built
+
+
+def _entries(losses: Mapping[str, Any], planned: Mapping[str, PlannedPart]) -> dict[str, Any]:
+    return {name: (loss, planned[name].weight, frozenset(planned[name].needs)) for name, loss in losses.items()}
+
+
+def _signal_shapes(teacher: nn.Module, shape: tuple[int, int, int], device: torch.device) -> dict[str, tuple[int, ...]]:
+    """Shapes of the teacher's signals for one image, from a forward pass on zeros."""
+    with torch.no_grad():
+        signal = read_signal(teacher, torch.zeros(2, *shape, device=device), frozenset({"features", "batch_norm"}))
+    shapes: dict[str, tuple[int, ...]] = {}
+    if signal.features is not None:
+        shapes["features"] = tuple(signal.features.shape[1:])
+    if signal.batch_norm:
+        shapes["batch_norm"] = (len(signal.batch_norm),)
+    return shapes

@@ -1,0 +1,222 @@
+"""From a request to plans: looks everything up, gets data and teachers ready, and says what will run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve
+from dfkdbench.datasets.images import ImageSet, make_resident
+from dfkdbench.datasets.loading import load_dataset
+from dfkdbench.descriptors import Method
+from dfkdbench.devices import available_cores, choose_device
+from dfkdbench.errors import PlanError, choices, nearest, unknown_name
+from dfkdbench.files import read_json
+from dfkdbench.judge import Bench
+from dfkdbench.places import assets_folder
+from dfkdbench.plan import Cell, Plan, make_plan
+from dfkdbench.registry import CORE, LIST_COMMANDS, Owned, Registry, load_registry
+from dfkdbench.runfolder import RunFolder
+from dfkdbench.sandbox import SandboxError, expand, worker_policy
+from dfkdbench.session import Launch
+from dfkdbench.teachers.card import TeacherBundle
+from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, as on the command line.
+
+    Attributes:
+        settings: "key=value" strings, as for `--set`.
+        losses: "name[=weight]" strings, as for `--loss`.
+        teacher_count: Number of teachers, of seeds 0, 1, ...
+        teacher: Name or hash of one pinned teacher, instead of the one of seed 0.
+        checkpoint_seconds: Seconds between checkpoints.
+    """
+
+    plugin: str
+    dataset: str
+    pair: str | None = None
+    budget: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    settings: tuple[str, ...] = ()
+    config_file: Path | None = None
+    generator: str | None = None
+    losses: tuple[str, ...] = ()
+    replay: str | None = None
+    aggregator: str | None = None
+    combiner: str | None = None
+    teacher_count: int = 1
+    teacher: str | None = None
+    data_root: Path | None = None
+    download: bool = False
+    out: Path = Path("runs")
+    device: str = "auto"
+    threads: int | None = None
+    isolation: str = "auto"
+    checkpoint_seconds: float = 30.0
+
+
+@dataclass
+class Prepared:
+    """A request with everything found: what each seed's plan is made of."""
+
+    request: Request
+    registry: Registry
+    method: Owned[Method]
+    resolved: Resolved
+    cell: Cell
+    device: str
+    test_set: ImageSet = field(repr=False)
+    teachers: list[TeacherBundle]
+
+    def plan(self, seed: int) -> Plan:
+        """The plan of a seed."""
+        hashes = {bundle.card.name: bundle.card.sha256 for bundle in self.teachers}
+        fingerprint = self.test_set.fingerprint()
+        return make_plan(self.method, self.resolved, self.cell, hashes, seed, self.device, fingerprint)
+
+    def bench(self, plan: Plan) -> Bench:
+        """What the judge brings to a plan."""
+        return Bench(
+            test_set=self.test_set,
+            launch=lambda folder: self._launch(plan, folder),
+            teacher_accuracy=self.teachers[0].card.accuracy,
+            notify=lambda hook, participants, **arguments: notify(self.registry, hook, participants, **arguments),
+            evaluation_device=torch.device(self.device),
+        )
+
+    def _launch(self, plan: Plan, folder: RunFolder) -> Launch:
+        """Start parameters; a run that was started before keeps its number of threads, which rounding depends on."""
+        request = self.request
+        threads = request.threads or available_cores()
+        if folder.launch.exists():
+            threads = int(read_json(folder.launch)["threads"])
+        weights = [bundle.weights for bundle in self.teachers]
+        return Launch(
+            teacher_weights=tuple(str(path) for path in weights),
+            threads=threads,
+            checkpoint_seconds=request.checkpoint_seconds,
+            report_seconds=0.5,
+            isolation=request.isolation,
+            policy=self._policy(plan, folder, weights),
+            data_root=str(request.data_root) if plan.side == "judge" and request.data_root else None,
+        )
+
+    def _policy(self, plan: Plan, folder: RunFolder, weights: Sequence[Path]) -> str:
+        """What the worker may touch, as text: no data, no other run, no accuracy."""
+        others = [path for path in folder.root.parent.iterdir() if path != folder.root]
+        shipped = [path for path in assets_folder().rglob("*") if path.is_file() and path not in weights]
+        protected = [*shipped, *others, folder.evaluations, folder.metrics, folder.result]
+        if self.request.data_root:
+            protected.append(self.request.data_root)
+        roots = [Path(module.__file__).parent for module in self._modules(plan) if module.__file__]
+        reads = (folder.plan, folder.launch, *weights)
+        try:
+            return expand(worker_policy(reads, folder.writable(), protected, roots)).to_json()
+        except SandboxError as error:
+            raise PlanError(f"The worker can't be sealed: {error}") from None
+
+    def _modules(self, plan: Plan) -> list[Any]:
+        """Top-level modules of the plugins that take part, wherever they are installed."""
+        registered = [module for name in plan.participants for module in self.registry.modules_of(name)]
+        return [sys.modules[module.__name__.partition(".")[0]] for module in registered]
+
+
+def prepare(request: Request, progress: TeacherProgress, registry: Registry | None = None) -> Prepared:
+    """Looks up everything a request names, loads the test set, and trains the teacher where it is missing.
+
+    Args:
+        progress: Shows the training of a teacher that is missing.
+
+    Raises:
+        DfkdbenchError: Anything asked for that is not there or does not fit.
+    """
+    registry = registry or load_registry()
+    method = registry.methods.get(request.plugin)
+    cell = _find_cell(registry, request)
+    spec = cell.dataset.item
+    overrides = _overrides(registry, request)
+    resolved = resolve(registry, method.item, (spec.name, cell.pair, cell.budget_name), overrides)
+    _refuse_foreign_real_samples(method, resolved)
+    device = choose_device(request.device)
+    # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
+    make_plan(method, resolved, cell, dict.fromkeys(map(str, range(request.teacher_count)), ""), 0, device, "")
+    test_set = make_resident(load_dataset(spec, request.data_root, train=False, download=request.download), device)
+    source = TeacherSource(
+        spec,
+        cell.teacher.item,
+        data_root=request.data_root,
+        download=request.download,
+        device=device,
+        smoke=cell.budget_name == "smoke",
+        progress=progress,
+    )
+    if request.teacher is not None and request.teacher_count > 1:
+        raise PlanError("--teacher pins one teacher and --teachers asks for several; give one of the two.")
+    if request.teacher is not None:
+        teachers = [source.pinned(request.teacher)]
+    else:
+        teachers = [source.of_seed(seed) for seed in range(request.teacher_count)]
+    return Prepared(request, registry, method, resolved, cell, device, test_set, teachers)
+
+
+def notify(registry: Registry, hook: str, participants: frozenset[str], **arguments: Any) -> None:
+    """Calls an observer hook; accuracies do not go to distributions that take part in the run."""
+    removed = [module for name in participants - {CORE} for module in registry.modules_of(name)]
+    caller = registry.manager.hook
+    relay = (
+        registry.manager.subset_hook_caller(hook, remove_plugins=removed)
+        if hook == "dfkdbench_evaluated"
+        else getattr(caller, hook)
+    )
+    relay(**arguments)
+
+
+def _find_cell(registry: Registry, request: Request) -> Cell:
+    dataset = registry.datasets.get(request.dataset)
+    spec = dataset.item
+    pair = request.pair or spec.pairs[0]
+    teacher, colon, student = pair.partition(":")
+    if not colon:
+        raise PlanError(
+            f"--pair takes TEACHER:STUDENT, given '{pair}'.{nearest(pair, spec.pairs)} "
+            f"{choices(spec.pairs, LIST_COMMANDS['dataset'])}"
+        )
+    budget_name = request.budget or spec.default_budget
+    if budget_name not in spec.budgets:
+        raise unknown_name("budget", budget_name, spec.budgets, f"dfkdbench describe {spec.name}")
+    models = registry.models
+    return Cell(dataset, models.get(teacher), models.get(student), budget_name, spec.budgets[budget_name])
+
+
+def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str]]:
+    """All layers above the presets, in rising precedence."""
+    layers = read_config_file(request.config_file) if request.config_file else []
+    for slot in ("generator", "replay", "aggregator", "combiner"):
+        name = getattr(request, slot)
+        if name is not None:
+            registry.components[slot].get(name)
+            layers.append((slot, name, f"--{slot}"))
+    if request.teacher_count > 1 and request.aggregator is None:
+        layers.append(("aggregator", "mean", "--teachers"))
+    layers += [parse_loss(registry, text) for text in request.losses]
+    layers += [parse_setting(text) for text in request.settings]
+    return layers
+
+
+def _refuse_foreign_real_samples(method: Owned[Method], resolved: Resolved) -> None:
+    """Real samples stay on the judge's side, where only the core's own code runs."""
+    parts = list(resolved.parts())
+    wants = "real_samples" in method.item.access or any("real_samples" in part.component.needs for part in parts)
+    foreign = {method.distribution, *(part.owned.distribution for part in parts)} - {CORE}
+    if wants and foreign:
+        raise PlanError(
+            f"Real samples are for the core's controls only; code of {', '.join(sorted(foreign))} would see them here."
+        )

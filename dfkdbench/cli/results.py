@@ -1,0 +1,158 @@
+"""`dfkdbench results`: a table of the records in a runs folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dfkdbench.cli.output import print_remark
+
+if TYPE_CHECKING:
+    import pandas
+
+FORMATS = ("github", "csv", "latex", "json", "plain")
+_TABULATE_STYLES = {"github": "github", "latex": "latex_booktabs", "plain": "simple"}
+_ORDER = ["dataset", "pair", "budget", "league", "plugin"]
+_RUN_COLUMNS = {
+    "plugin": "plugin",
+    "dataset": "data set",
+    "pair": "pair",
+    "budget": "tier",
+    "seed": "seed",
+    "league": "league",
+    "status": "status",
+    "accuracy_final": "final %",
+    "accuracy_oracle": "oracle %",
+    "accuracy_mean": "mean %",
+    "accuracy_variance": "variance",
+    "teacher_accuracy": "teacher %",
+    "train_seconds": "seconds",
+    "isolation": "isolation",
+}
+_CELL_COLUMNS = {
+    "plugin": "plugin",
+    "dataset": "data set",
+    "pair": "pair",
+    "budget": "tier",
+    "league": "league",
+    "settings": "settings",
+    "final": "final %",
+    "teacher_accuracy": "teacher %",
+    "seeds": "seeds",
+    "failures": "failures",
+    "train_seconds": "seconds",
+}
+_DECIMALS = {"accuracy_variance": 3, "train_seconds": 1}
+
+
+@click.command()
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of runs."
+)
+@click.option("--format", "style", type=click.Choice(FORMATS), default="github", show_default=True)
+@click.option(
+    "--by",
+    type=click.Choice(["run", "cell"]),
+    default="run",
+    show_default=True,
+    help="One row a run, or one a cell: mean of the finished seeds, their standard deviation, and failures.",
+)
+def results(runs: Path, style: str, by: str) -> None:
+    """Show a table of the records in a runs folder. Accuracies are in percent.
+
+    `final` is the accuracy at the end of the declared budget and the only one that ranks.
+    csv and json have every field.
+    """
+    from dfkdbench.records import find_results, results_frame
+
+    found, problems = find_results(runs)
+    for problem in problems:
+        print_remark(f"Left out: {problem}")
+    _report_unfinished(runs)
+    frame = results_frame(found).sort_values([*_ORDER, "seed"], ignore_index=True)
+    if by == "cell":
+        frame = _by_cell(frame, [_settings_of(runs / result.run_id) for result in _in_order(found, frame)])
+    if frame.empty:
+        print_remark(f"There is no record in {runs} yet.")
+    _print_frame(frame, _CELL_COLUMNS if by == "cell" else _RUN_COLUMNS, style)
+
+
+def _in_order(found: list[Any], frame: pandas.DataFrame) -> list[Any]:
+    by_id = {result.run_id: result for result in found}
+    return [by_id[run_id] for run_id in frame["run_id"]]
+
+
+def _report_unfinished(runs: Path) -> None:
+    """Says how many runs have a plan and no record."""
+    unfinished = sum(not (plan.parent / "result.json").exists() for plan in runs.glob("*/plan.json"))
+    if unfinished:
+        print_remark(f"{unfinished} run(s) in {runs} have no record yet; their own commands resume them.")
+
+
+def _settings_of(folder: Path) -> str:
+    """A short hash of what a plan says beside its seed and teachers: equal for runs that may be averaged."""
+    from dfkdbench.errors import IntegrityError
+    from dfkdbench.files import canonical_json, read_json, sha256_of
+
+    try:
+        plan = read_json(folder / "plan.json")
+    except IntegrityError:
+        return "?"
+    if not isinstance(plan, dict):
+        return "?"
+    kept = {key: value for key, value in plan.items() if key not in ("seed", "device")}
+    return sha256_of(canonical_json(kept).encode())[:8]
+
+
+def _by_cell(frame: pandas.DataFrame, settings: list[str]) -> pandas.DataFrame:
+    """One row a cell, method and settings, over the seeds that finished."""
+    import pandas
+
+    rows = []
+    grouped = frame.assign(settings=settings).groupby([*_ORDER, "settings"], sort=True)
+    for key, group in grouped:
+        finished = group[group["status"] == "finished"]
+        rows.append(
+            {
+                **dict(zip([*_ORDER, "settings"], key, strict=True)),
+                "accuracy_final_mean": finished["accuracy_final"].mean(),
+                "accuracy_final_std": finished["accuracy_final"].std(ddof=1),
+                "teacher_accuracy": group["teacher_accuracy"].mean(),
+                "seeds": len(finished),
+                "failures": len(group) - len(finished),
+                "train_seconds": finished["train_seconds"].mean(),
+            }
+        )
+    columns = [*_ORDER, "settings", "accuracy_final_mean", "accuracy_final_std"]
+    return pandas.DataFrame(rows, columns=[*columns, "teacher_accuracy", "seeds", "failures", "train_seconds"])
+
+
+def _print_frame(frame: pandas.DataFrame, columns: dict[str, str], style: str) -> None:
+    if style == "json":
+        click.echo(frame.to_json(orient="records", indent=2, double_precision=10))
+        return
+    if style == "csv":
+        click.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
+        return
+    from tabulate import tabulate
+
+    rows = [[_cell(row, column) for column in columns] for row in frame.to_dict(orient="records")]
+    headers = list(columns.values())
+    click.echo(tabulate(rows, headers=headers, tablefmt=_TABULATE_STYLES[style], disable_numparse=True))
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    if column == "final":
+        mean, deviation = row["accuracy_final_mean"], row["accuracy_final_std"]
+        return _number(mean, 2) + ("" if deviation != deviation else f" ± {_number(deviation, 2)}")
+    value = row[column]
+    if isinstance(value, float) or value is None:
+        return _number(value, _DECIMALS.get(column, 2))
+    return str(value)
+
+
+def _number(value: float | None, decimals: int) -> str:
+    """A number, or a dash for what is not there."""
+    return "-" if value is None or value != value else f"{value:.{decimals}f}"

@@ -1,0 +1,101 @@
+"""Which parts work together: needs against what teacher, generator and recipe provide, and the league they make."""
+
+from __future__ import annotations
+
+from dfkdbench.config import Resolved, ResolvedPart
+from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS, DatasetSpec, Method, ModelSpec
+from dfkdbench.errors import PlanError
+
+_ACCESS_BEHIND = {"stages": "features"}
+"""Needs that are a form of another kind of access."""
+
+
+def needed_access(method: Method, resolved: Resolved) -> frozenset[str]:
+    """What the run may see of the teacher and of the world: the method's own needs and its parts'."""
+    needs = set(method.access)
+    for part in resolved.parts():
+        needs |= part.component.needs
+    named = {_ACCESS_BEHIND.get(need, need) for need in needs}
+    return frozenset(named & {*TEACHER_ACCESS, *PRIORS})
+
+
+def league_of(access: frozenset[str]) -> str:
+    """The most that is seen of the teacher, and every prior: results are ranked within a league only."""
+    seen = [level for level in TEACHER_ACCESS if level in access]
+    priors = [prior for prior in PRIORS if prior in access]
+    return "+".join([*seen[-1:], *priors]).replace("_", "-") or "none"
+
+
+def check_sizes(dataset: DatasetSpec, *models: ModelSpec) -> None:
+    """Refuses models that don't take the data set's images.
+
+    Raises:
+        PlanError: With the sizes that the model takes.
+    """
+    for model in models:
+        if model.image_sizes and dataset.image_size not in model.image_sizes:
+            sizes = " or ".join(map(str, model.image_sizes))
+            raise PlanError(
+                f"The model '{model.name}' takes images of {sizes} pixels; those of {dataset.name} have "
+                f"{dataset.image_size}. Choose another --pair, for example {dataset.pairs[0]} (dfkdbench list models)."
+            )
+
+
+def check_parts(method: Method, resolved: Resolved, teacher: ModelSpec, student: ModelSpec, teacher_count: int) -> None:
+    """Refuses combinations that can't work.
+
+    Raises:
+        PlanError: With the need that is not met and what would meet it.
+    """
+    generator = resolved.slots["generator"].component
+    if method.loop is not None:
+        _check_honoured(method, resolved)
+    for part in resolved.parts():
+        needs = part.component.needs
+        title = f"The {part.component.kind} '{part.component.name}'"
+        if "batch_norm" in needs and "batch_norm" not in teacher.signals:
+            raise PlanError(
+                f"{title} needs batch-norm statistics, and the teacher '{teacher.name}' has no batch norm. "
+                f"Choose a pair whose teacher has it (dfkdbench list models), or leave the loss out"
+                f"{_without(part)}."
+            )
+        for signal in ("features", "stages"):
+            if signal in needs and signal not in teacher.signals:
+                raise PlanError(
+                    f"{title} needs the teacher's {signal}, which the model '{teacher.name}' does not give."
+                )
+            if f"student_{signal}" in needs and signal not in student.signals:
+                raise PlanError(
+                    f"{title} needs the student's {signal}, which the model '{student.name}' does not give."
+                )
+        if "several_teachers" in needs and teacher_count < 2:
+            raise PlanError(f"{title} needs several teachers; there is {teacher_count}. Say --teachers 3.")
+        if "labels" in needs and "labels" not in generator.provides:
+            raise PlanError(f"{title} needs labelled images, and the generator '{generator.name}' gives none.")
+    for name, phase in resolved.recipe.phases.items():
+        if phase.student_images == "shared" and (phase.order == "student_first" or not phase.generator_steps):
+            raise PlanError(
+                f"Phase '{name}' has student_images=shared, which needs a generator step before the student step "
+                "in the round. Say order=generator_first and generator_steps of at least 1, or student_images=fresh."
+            )
+    if not resolved.student_losses:
+        raise PlanError("No student loss is left. Add one, for example --loss kl.")
+    if teacher_count > 1 and resolved.slots["aggregator"].component.name == "first":
+        raise PlanError(
+            f"{teacher_count} teachers were asked for, and the aggregator 'first' listens to one. "
+            "Say --aggregator mean (dfkdbench list aggregators)."
+        )
+
+
+def _without(part: ResolvedPart) -> str:
+    return f" (--loss {part.component.name}=0)" if part.component.kind == "loss" else ""
+
+
+def _check_honoured(method: Method, resolved: Resolved) -> None:
+    overridden = {key.split(".")[0] for key, origin in resolved.origins.items() if origin.startswith("--")}
+    ignored = (overridden & {"generator", "losses", "combiner", "replay", "aggregator"}) - method.honours
+    if ignored:
+        raise PlanError(
+            f"'{method.name}' runs a loop of its own that does not use {', '.join(sorted(ignored))}; "
+            f"it honours {', '.join(sorted(method.honours)) or 'no slot'}."
+        )

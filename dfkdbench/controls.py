@@ -1,0 +1,60 @@
+"""Controls: the rows that say what a method's number is worth. They run by the same loop as every method."""
+
+from __future__ import annotations
+
+from dfkdbench.descriptors import Method, Preset
+from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
+
+_STUDENT_ONLY = {"distil": Phase(generator_steps=0)}
+_AUGMENTED = tuple(
+    Preset({"generator.augment": True}, dataset=dataset, source="the usual crop and flip of these data sets")
+    for dataset in ("cifar10", "cifar100")
+)
+_SGD_CELLS = tuple(
+    Preset(
+        {
+            "student.kind": "sgd",
+            "student.lr": 0.1,
+            "student.momentum": 0.9,
+            "student.weight_decay": 5e-4,
+            "student.schedule": "cosine",
+        },
+        dataset=dataset,
+        source="this suite's own choice for residual students",
+    )
+    for dataset in ("cifar10", "cifar100", "svhn", "caltech101", "mini_imagenet", "tiny_imagenet", "imagenet")
+)
+
+
+def _control(name: str, summary: str, generator: str, student_loss: str) -> Method:
+    recipe = Recipe(
+        generator=PartChoice(name=generator),
+        student_losses={student_loss: LossChoice()},
+        student=OptimizerOptions(kind="adam", lr=2e-3, schedule="cosine"),
+        phases=_STUDENT_ONLY,
+    )
+    presets = _SGD_CELLS + (_AUGMENTED if generator == "real" else ())
+    return Method(name=name, summary=summary, recipe=recipe, presets=presets)
+
+
+CONTROLS = (
+    _control("noise", "Control: the student imitates the teacher on Gaussian noise.", "noise", "kl"),
+    _control(
+        "random-generator",
+        "Control: the student imitates the teacher on images of a generator that is never trained.",
+        "frozen",
+        "kl",
+    ),
+    _control(
+        "real-data",
+        "Control, not data-free: knowledge distillation with the real training set, at equal updates.",
+        "real",
+        "kl",
+    ),
+    _control(
+        "scratch",
+        "Control, not data-free: the student learns the real labels without a teacher, at equal updates.",
+        "real",
+        "cross_entropy",
+    ),
+)

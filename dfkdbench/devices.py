@@ -1,0 +1,33 @@
+"""Which device a run uses."""
+
+from __future__ import annotations
+
+import os
+
+from dfkdbench.errors import ConfigError
+
+
+def choose_device(wanted: str) -> str:
+    """ "auto" is a CUDA device where there is one, else the CPU; anything else is checked.
+
+    Raises:
+        ConfigError: The device is unknown or not there.
+    """
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"--device '{wanted}' can't be used: {reason} Expected auto, cpu or cuda. See: dfkdbench doctor"
+        ) from None
+    return wanted
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1

@@ -1,0 +1,143 @@
+"""How good a network is on labelled images. Runs in the judge only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from dfkdbench.datasets.images import ImageSet, channel_scale
+from dfkdbench.errors import DataError
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found. Everything but `predictions` is plain numbers.
+
+    Attributes:
+        accuracy: Images whose highest logit is that of their label, in percent.
+        correct: Likewise, as a count.
+        total: Images evaluated.
+        class_accuracies: Per class, in percent; None for a class without images.
+        calibration_error: Expected calibration error in percent (Guo et al., 2017): 15 bins of equal width.
+        non_finite: Images with a logit that is NaN or infinite. They count as wrong, with confidence 0.
+        predictions: Predicted class of every image in order, (N,) int64 on the CPU; -1 where not finite.
+    """
+
+    accuracy: float
+    correct: int
+    total: int
+    class_accuracies: tuple[float | None, ...]
+    calibration_error: float
+    non_finite: int
+    predictions: Tensor = field(repr=False, compare=False)
+
+    @property
+    def worst_class_accuracy(self) -> float:
+        """Lowest of the class accuracies, in percent."""
+        return min(accuracy for accuracy in self.class_accuracies if accuracy is not None)
+
+
+def evaluate(
+    network: nn.Module,
+    images: ImageSet,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device | str,
+    batch_size: int = 1000,
+) -> Evaluation:
+    """Accuracy of a network, in eval mode and without gradient; each module's mode is restored afterwards.
+
+    Deterministic: fixed order and batches. With a set from `make_resident` nothing is read back from the
+    device before the last batch; pixels stay uint8 and are normalised batch by batch.
+
+    Args:
+        network: On `device`; takes normalised images (B, C, H, W), gives logits (B, K).
+        mean: Per channel, of pixels scaled to 0..1.
+        std: Likewise.
+
+    Raises:
+        DataError: `mean` and `std` that don't fit the images, or another number of logits than classes.
+    """
+    factor, offset = channel_scale(mean, std, images.shape[0], device)
+    predictions = torch.empty(len(images), dtype=torch.int64, device=device)
+    confidences = torch.empty(len(images), dtype=torch.float32, device=device)
+    labels = torch.empty(len(images), dtype=torch.int64, device=device)
+    start = 0
+    with torch.inference_mode(), eval_mode(network):
+        for pixels, truth in images.batches(batch_size):
+            place = slice(start, start + len(truth))
+            normalised = torch.addcmul(offset, pixels.to(device, non_blocking=True).float(), factor)
+            logits = network(normalised).float()
+            if logits.shape != (len(truth), images.classes):
+                raise DataError(
+                    f"The network gave logits of shape {tuple(logits.shape)} for {len(truth)} images; "
+                    f"the data set has {images.classes} classes."
+                )
+            confidences[place], predictions[place] = _predict(logits)
+            labels[place] = truth.to(device, non_blocking=True)
+            start = place.stop
+    return summarise(predictions.cpu(), confidences.cpu(), labels.cpu(), images.classes)
+
+
+def _predict(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Confidence (B,) and class (B,) of each image; 0 and -1 where a logit is not finite."""
+    confidence, prediction = logits.softmax(dim=1).max(dim=1)
+    finite = logits.isfinite().all(dim=1)
+    return confidence.where(finite, 0.0), prediction.where(finite, -1)
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """The network in eval mode; afterwards every module is back in the mode it had."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def summarise(predictions: Tensor, confidences: Tensor, labels: Tensor, classes: int) -> Evaluation:
+    """The figures of an evaluation from its predictions, confidences and labels, each (N,) on the CPU."""
+    hits = predictions == labels
+    totals = torch.bincount(labels, minlength=classes).tolist()
+    hits_per_class = torch.bincount(labels[hits], minlength=classes).tolist()
+    correct = int(hits.sum())
+    return Evaluation(
+        accuracy=100 * correct / len(labels),
+        correct=correct,
+        total=len(labels),
+        class_accuracies=tuple(
+            100 * right / total if total else None for right, total in zip(hits_per_class, totals, strict=True)
+        ),
+        calibration_error=_calibration_error(confidences, hits),
+        non_finite=int((predictions < 0).sum()),
+        predictions=predictions,
+    )
+
+
+def _calibration_error(confidences: Tensor, hits: Tensor) -> float:
+    """Mean distance of confidence and accuracy over bins (low, high], weighted by the images in a bin; percent."""
+    confidences, correct = confidences.double(), hits.double()
+    bins = (confidences * CALIBRATION_BINS).ceil().long().sub(1).clamp(0, CALIBRATION_BINS - 1)
+    surplus = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, bins, confidences - correct)
+    return 100 * float(surplus.abs().sum()) / len(confidences)
+
+
+def agreement(first: Evaluation, second: Evaluation) -> float:
+    """Images on which two evaluations of the same set predict the same class, in percent.
+
+    Raises:
+        DataError: Evaluations of different numbers of images.
+    """
+    if first.total != second.total:
+        raise DataError(f"Agreement needs evaluations of one set; given {first.total} and {second.total} images.")
+    same = (first.predictions == second.predictions) & (first.predictions >= 0)
+    return 100 * int(same.sum()) / first.total

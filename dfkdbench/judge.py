@@ -1,0 +1,297 @@
+"""The judge: starts the sealed worker, evaluates what it hands out, and writes the record last.
+
+The worker gets no data path and no accuracy; the judge reads what the worker writes as hostile input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from dfkdbench.assembly import build_network
+from dfkdbench.datasets.images import ImageSet
+from dfkdbench.errors import IntegrityError, RunError
+from dfkdbench.evaluate import evaluate
+from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_atomically, write_json
+from dfkdbench.plan import Plan
+from dfkdbench.records import Result, environment, read_result, summarise
+from dfkdbench.runfolder import RunFolder
+from dfkdbench.samples import write_sheet
+from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line
+from dfkdbench.weights import load_weights, parse_weights
+
+_POLL_SECONDS = 0.05
+_LINE_LIMIT = 1 << 20
+_REPORT_LIMIT = 1 << 30
+
+
+class InterruptedRun(Exception):  # noqa: N818 - a request, not an error
+    """The run was asked to stop; it left a checkpoint."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.exit_code = 130 if signal_number == signal.SIGINT else EXIT_CHECKPOINTED
+
+
+@dataclass
+class Bench:
+    """What the judge brings to a run beside the plan.
+
+    Attributes:
+        launch: Makes the start parameters of a worker for a folder.
+        teacher_accuracy: Percent, from the first teacher's card.
+        notify: `notify(hook, participants, **arguments)` calls the observers.
+    """
+
+    test_set: ImageSet
+    launch: Callable[[RunFolder], Launch]
+    teacher_accuracy: float
+    notify: Callable[..., None]
+    evaluation_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result:
+    """Runs a plan to its record, or returns the record that is there.
+
+    Args:
+        root: The folder of all runs.
+
+    Raises:
+        RunError: Another process works on the run, or the worker was killed; the run can resume.
+        InterruptedRun: SIGINT or SIGTERM came; the run left a checkpoint.
+    """
+    folder = RunFolder(root / plan.run_id)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    busy = f"The run {plan.run_id} is being worked on by another process. Wait for it, or choose another --out."
+    with exclusive_lock(folder.lock, busy):
+        if folder.result.exists() and not rerun:
+            return read_result(folder.result)
+        if rerun:
+            _forget(folder)
+        folder.create()
+        write_json(folder.plan, plan.model_dump(mode="json"))
+        write_json(folder.environment, environment(plan))
+        return _Trial(plan, folder, bench).run()
+
+
+class _Trial:
+    """One start of a run as the judge sees it."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, bench: Bench) -> None:
+        self.plan, self.folder, self.bench = plan, folder, bench
+        self.network = build_network(plan.student, plan.input).to(bench.evaluation_device)
+        self.evaluations: dict[int, dict[str, Any]] = {}
+        self.last: dict[str, Any] = {}
+        self.end: dict[str, Any] | None = None
+        self.refusal = ""
+        self.isolation = ""
+        self._read_bytes = 0
+        self._torn = b""
+
+    def run(self) -> Result:
+        for own in (self.folder.evaluations, self.folder.metrics):
+            own.write_text("", encoding="utf-8")
+        self._drain(past=True)
+        with self._worker() as worker, _signals_to(worker) as received:
+            self.isolation = _first_line(worker)
+            if self.isolation:
+                self._notify("dfkdbench_run_started", plan=self.plan.model_dump(mode="json"), isolation=self.isolation)
+            while worker.poll() is None:
+                self._drain()
+                time.sleep(_POLL_SECONDS)
+            self._drain()
+        if received:
+            raise InterruptedRun(received[0])
+        return self._conclude(worker.returncode)
+
+    @contextmanager
+    def _worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        """The worker process; never left behind."""
+        launch = self.bench.launch(self.folder)
+        write_json(self.folder.launch, launch.model_dump(mode="json"))
+        module = "dfkdbench.worker" if self.plan.side == "worker" else "dfkdbench.control"
+        with self.folder.worker_log.open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, str(self.folder.root)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=worker_environment(self.folder, launch.threads),
+                close_fds=True,
+                cwd=self.folder.scratch,
+                start_new_session=True,
+            )
+        try:
+            yield worker
+        finally:
+            if worker.poll() is None:
+                worker.kill()
+            worker.wait()
+            if worker.stdout is not None:
+                worker.stdout.close()
+
+    def _drain(self, past: bool = False) -> None:
+        """Takes in every whole line the worker has reported since the last time.
+
+        Of the lines of an earlier start (`past`) only the snapshots count: the same plan gives the same ones.
+        """
+        data = read_no_follow(self.folder.reports, limit=_REPORT_LIMIT, start=self._read_bytes)
+        self._read_bytes += len(data)
+        *lines, self._torn = (self._torn + data).split(b"\n")
+        for report in map(_parse_line, lines):
+            append_line(self.folder.metrics, report)
+            if not past:
+                self._take(report)
+            elif report.get("event") == "snapshot":
+                self._evaluate(int(report["index"]), report)
+
+    def _take(self, report: dict[str, Any]) -> None:
+        event = report.get("event")
+        if event == "refused":
+            self.refusal = str(report.get("error"))
+            return
+        self.last = {**self.last, **report}
+        if event == "snapshot":
+            self._evaluate(int(report["index"]), report)
+        if event == "end":
+            self.end = report
+        self._notify("dfkdbench_report", report=report)
+
+    def _evaluate(self, index: int, report: Mapping[str, Any]) -> None:
+        """Evaluates a snapshot on the real test set, once."""
+        if not 0 <= index < len(self.plan.evaluate_at):
+            raise IntegrityError(f"The worker handed out a snapshot {index} that the plan does not have.")
+        path = self.folder.snapshot(index)
+        data = read_no_follow(path, limit=_size_limit(self.network))
+        if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
+            return
+        load_weights(self.network, parse_weights(data, str(path)), str(path))
+        spec = self.plan.input
+        found = evaluate(self.network, self.bench.test_set, spec.mean, spec.std, self.bench.evaluation_device)
+        evaluation = {
+            "index": index,
+            "student_steps": report["student_steps"],
+            "student_samples": report["student_samples"],
+            "teacher_queries": report["teacher_queries"],
+            "seconds": report["seconds"],
+            "accuracy": found.accuracy,
+            "calibration_error": found.calibration_error,
+            "worst_class_accuracy": found.worst_class_accuracy,
+            "sha256": sha256_of(data),
+        }
+        self.evaluations[index] = evaluation
+        append_line(self.folder.evaluations, evaluation)
+        self._notify("dfkdbench_evaluated", evaluation=evaluation)
+
+    def _conclude(self, returncode: int) -> Result:
+        """Writes the record, or says why there is none."""
+        if self.refusal:
+            raise IntegrityError(self.refusal)
+        if returncode == EXIT_DISK:
+            raise RunError(
+                f"The worker of {self.plan.run_id} could not write to {self.folder.root}: is the disk full? "
+                "The run resumes with the same command."
+            )
+        if self.end is None:
+            raise RunError(
+                f"The worker of {self.plan.run_id} ended without a word (exit status {returncode}); its output is in "
+                f"{self.folder.worker_log}. The run resumes with the same command."
+            )
+        status, error = str(self.end["status"]), str(self.end.get("error", ""))
+        if status == "finished" and len(self.evaluations) != len(self.plan.evaluate_at):
+            status, error = "failed", "The worker finished without handing out every snapshot."
+        if status == "finished":
+            write_atomically(self.folder.student, read_no_follow(self.folder.snapshot(len(self.evaluations) - 1)))
+            write_sheet(self.folder.raw_samples, self.folder.samples, self.plan.input)
+        ordered = [self.evaluations[index] for index in sorted(self.evaluations)]
+        result = summarise(self.plan, status, error, ordered, self.last, self.isolation, self.bench.teacher_accuracy)
+        write_json(self.folder.result, result.model_dump(mode="json"))
+        for checkpoint in self.folder.checkpoints.iterdir():
+            checkpoint.unlink()
+        self._notify("dfkdbench_run_finished", result=result.model_dump(mode="json"))
+        return result
+
+    def _notify(self, hook: str, **arguments: Any) -> None:
+        self.bench.notify(hook, self.plan.participants, run_id=self.plan.run_id, **arguments)
+
+
+def worker_environment(folder: RunFolder, threads: int) -> dict[str, str]:
+    """The worker's environment: the same imports, caches in the run folder, no word about data."""
+    from dfkdbench.sandbox import scratch_environment
+
+    kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "VIRTUAL_ENV")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        **scratch_environment(folder.scratch),
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry and Path(entry).exists()),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": str(threads),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+
+
+@contextmanager
+def _signals_to(worker: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Passes SIGINT and SIGTERM on as a request to checkpoint; a second one kills the worker."""
+    received: list[int] = []
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            worker.send_signal(signal.SIGTERM)
+        else:
+            worker.kill()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _first_line(worker: subprocess.Popen[bytes]) -> str:
+    """What the worker says is in force, before any plugin could speak; empty when it died first."""
+    if worker.stdout is None:
+        return ""
+    return worker.stdout.readline().decode(errors="replace").strip()
+
+
+def _parse_line(line: bytes) -> dict[str, Any]:
+    try:
+        report = json.loads(line[:_LINE_LIMIT])
+    except ValueError:
+        raise IntegrityError("The worker wrote a report that is no JSON line.") from None
+    if not isinstance(report, dict):
+        raise IntegrityError("The worker wrote a report that is no JSON object.")
+    return report
+
+
+def _size_limit(network: torch.nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in network.state_dict().values()) + (1 << 20)
+
+
+def _forget(folder: RunFolder) -> None:
+    """Removes what an earlier run of the id left, the record first."""
+    folder.result.unlink(missing_ok=True)
+    for name in (folder.checkpoints, folder.snapshots):
+        if name.exists():
+            for file in name.iterdir():
+                file.unlink()
+    folder.reports.unlink(missing_ok=True)

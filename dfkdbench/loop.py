@@ -1,0 +1,256 @@
+"""The standard loop: rounds of generator steps and student steps, as the phases of the recipe say.
+
+A method with another order of steps than phases can express brings a loop of its own with the same
+three methods: `advance`, `state_dict`, `load_state_dict`, and the attribute `done`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dfkdbench.meter import Meter
+from dfkdbench.parts.optimizers import Stepper
+from dfkdbench.plan import PlannedPhase
+from dfkdbench.seams import Aggregator, Batch, Combiner, Generator, Loss, Replay, Signal, View, read_signal
+
+
+class Loop(Protocol):
+    """What a session drives."""
+
+    @property
+    def done(self) -> bool:
+        """Whether every round has been run."""
+        ...
+
+    def advance(self) -> None:
+        """One round. Never reads the device."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loop is; the parts' own state is saved by the session."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts the loop where it was."""
+        ...
+
+
+@dataclass(frozen=True)
+class WeightedLosses:
+    """Losses of one group, in order, with their weights and what they need of the student."""
+
+    losses: Mapping[str, Loss]
+    weights: Mapping[str, float]
+    teacher_wants: frozenset[str]
+    student_wants: frozenset[str]
+    look_at_student: bool
+
+    def only(self, names: Sequence[str] | None, needs: Mapping[str, frozenset[str]]) -> WeightedLosses:
+        """The same with some losses left out; None keeps all."""
+        kept = [name for name in self.losses if names is None or name in names]
+        return group_losses({name: (self.losses[name], self.weights[name], needs[name]) for name in kept})
+
+
+def group_losses(entries: Mapping[str, tuple[Loss, float, frozenset[str]]]) -> WeightedLosses:
+    """A group from name -> (loss, weight, needs)."""
+    needs: frozenset[str] = frozenset().union(*(entry[2] for entry in entries.values()))
+    student_wants = {name.removeprefix("student_") for name in needs if name.startswith("student_")}
+    return WeightedLosses(
+        losses={name: entry[0] for name, entry in entries.items()},
+        weights={name: entry[1] for name, entry in entries.items()},
+        teacher_wants=needs & {"features", "stages", "batch_norm"},
+        student_wants=frozenset(student_wants),
+        look_at_student=bool(student_wants) or "student" in needs,
+    )
+
+
+@dataclass(frozen=True)
+class LoopParts:
+    """Everything a loop works with."""
+
+    phases: tuple[PlannedPhase, ...]
+    batch_size: int
+    replay_size: int
+    teachers: tuple[nn.Module, ...]
+    student: nn.Module
+    student_stepper: Stepper
+    generator: Generator
+    generator_learns: bool
+    losses: WeightedLosses
+    loss_needs: Mapping[str, frozenset[str]]
+    combiner: Combiner
+    student_losses: WeightedLosses
+    replay: Replay
+    aggregator: Aggregator
+    meter: Meter
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of forward passes in the recipe's precision."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def read_teachers(self, images: Tensor, wants: frozenset[str]) -> tuple[Signal, ...]:
+        """One forward pass of each teacher."""
+        self.meter.count_queries(images.shape[0] * len(self.teachers))
+        return tuple(read_signal(teacher, images, wants) for teacher in self.teachers)
+
+    def target_of(self, images: Tensor) -> Signal:
+        """The aggregated target with what the student losses want, outside every graph."""
+        with torch.no_grad(), self.autocast():
+            return self.aggregator(self.read_teachers(images, self.student_losses.teacher_wants)).detach()
+
+
+class ImageObjective:
+    """The generator's whole objective as one callable: teachers, student where needed, losses, combiner.
+
+    The batch and target of the last call are kept, detached, for student steps that share them.
+    """
+
+    def __init__(self, parts: LoopParts, phase: PlannedPhase) -> None:
+        self._parts = parts
+        self._losses = parts.losses.only(phase.phase.losses, parts.loss_needs)
+        self._wants = self._losses.teacher_wants | parts.student_losses.teacher_wants
+        self._student_training = phase.phase.student_mode == "train"
+        self.shared: tuple[Batch, Signal] | None = None
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The scalar to minimise for images (B, C, H, W)."""
+        parts = self._parts
+        with parts.autocast():
+            signals = parts.read_teachers(images, self._wants)
+            target = parts.aggregator(signals)
+            student = self._read_student(images) if self._losses.look_at_student else None
+        parts.meter.count_queries(images.shape[0] * len(signals))  # the backward pass
+        view = View(images, target, signals, student, labels)
+        terms = {name: loss(view) for name, loss in self._losses.losses.items()}
+        parts.meter.add(terms)
+        self.shared = (Batch(images.detach(), labels), target.detach())
+        return parts.combiner(terms, self._losses.weights)
+
+    def _read_student(self, images: Tensor) -> Signal:
+        """The student's signal with gradient to the images only."""
+        student = self._parts.student
+        student.train(self._student_training)
+        student.requires_grad_(False)
+        try:
+            return read_signal(student, images, self._losses.student_wants)
+        finally:
+            student.requires_grad_(True)
+
+
+class StandardLoop:
+    """Runs the phases of a recipe in order.
+
+    Attributes:
+        student_steps: Steps taken so far.
+    """
+
+    def __init__(self, parts: LoopParts) -> None:
+        self._parts = parts
+        self._phase = 0
+        self._round = 0
+        self._objective = self._enter_phase()
+
+    @property
+    def done(self) -> bool:
+        """Whether every phase has had its rounds."""
+        return self._phase == len(self._parts.phases)
+
+    @property
+    def phase_name(self) -> str:
+        """Name of the current phase."""
+        return self._parts.phases[min(self._phase, len(self._parts.phases) - 1)].name
+
+    def advance(self) -> None:
+        """One round of the current phase."""
+        planned = self._parts.phases[self._phase]
+        if planned.phase.order == "generator_first":
+            self._fit_generator(planned)
+            self._teach_student(planned)
+        else:
+            self._teach_student(planned)
+            self._fit_generator(planned)
+        self._objective.shared = None
+        self._round += 1
+        if self._round == planned.rounds:
+            self._phase += 1
+            self._round = 0
+            self._objective = self._enter_phase()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Phase and round; the shared batch never outlives a round."""
+        return {"phase": self._phase, "round": self._round}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes to the phase and round."""
+        self._phase, self._round = state["phase"], state["round"]
+        self._objective = self._enter_phase()
+
+    def _enter_phase(self) -> ImageObjective:
+        planned = self._parts.phases[min(self._phase, len(self._parts.phases) - 1)]
+        self._parts.generator.train(planned.phase.generator_mode == "train")
+        return ImageObjective(self._parts, planned)
+
+    def _fit_generator(self, planned: PlannedPhase) -> None:
+        if planned.phase.generator_steps and self._parts.generator_learns:
+            self._parts.generator.fit(self._objective, planned.phase.generator_steps)
+            self._parts.meter.generator_steps += planned.phase.generator_steps
+
+    def _teach_student(self, planned: PlannedPhase) -> None:
+        shared = self._objective.shared if planned.phase.student_images == "shared" else None
+        for _ in range(planned.phase.student_steps):
+            batch, target = (
+                shared if shared is not None else (self._parts.generator.sample(self._parts.batch_size), None)
+            )
+            self._student_step(batch, target)
+
+    def _student_step(self, fresh: Batch, target: Signal | None) -> None:
+        parts = self._parts
+        batch, target = self._with_replay(fresh, target)
+        if target is None:
+            target = parts.target_of(batch.images)
+        parts.student.train()
+        with parts.autocast():
+            student = read_signal(parts.student, batch.images, parts.student_losses.student_wants)
+        view = View(batch.images, target, (target,), student, batch.labels)
+        terms = {name: loss(view) for name, loss in parts.student_losses.losses.items()}
+        total = torch.stack([parts.student_losses.weights[name] * term for name, term in terms.items()]).sum()
+        parts.student_stepper.zero_grad()
+        torch.autograd.backward(total)
+        parts.student_stepper.step()
+        parts.meter.add(terms)
+        parts.meter.count_student_step(batch.images.shape[0])
+
+    def _with_replay(self, fresh: Batch, target: Signal | None) -> tuple[Batch, Signal | None]:
+        """The fresh batch with remembered images behind it, and the target of all of it where known."""
+        parts = self._parts
+        if not parts.replay_size:
+            return fresh, target
+        remembered = parts.replay.sample(parts.replay_size, parts.target_of)
+        parts.replay.observe(fresh, parts.target_of)
+        if remembered is None:
+            return fresh, target
+        if target is not None:
+            target = _join_signals(target, parts.target_of(remembered.images))
+        labels = None
+        if fresh.labels is not None and remembered.labels is not None:
+            labels = torch.cat([fresh.labels, remembered.labels])
+        return Batch(torch.cat([fresh.images, remembered.images]), labels), target
+
+
+def _join_signals(first: Signal, second: Signal) -> Signal:
+    """The signal of two batches one behind the other."""
+    features = None
+    if first.features is not None and second.features is not None:
+        features = torch.cat([first.features, second.features])
+    stages = tuple(torch.cat(pair) for pair in zip(first.stages, second.stages, strict=True))
+    return Signal(torch.cat([first.logits, second.logits]), features, stages)

@@ -1,0 +1,1 @@
+"""Architectures of teachers and students. `specs` describes them without importing torch."""

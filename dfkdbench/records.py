@@ -1,0 +1,201 @@
+"""Records: what a finished run says of itself, and tables of many."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dfkdbench.errors import DataError, IntegrityError
+from dfkdbench.files import read_json
+from dfkdbench.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = 1
+RESULT_FILE = "result.json"
+
+
+class Evaluation(BaseModel):
+    """A snapshot on the test set, all figures in percent, and what was spent until then."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    index: int
+    student_steps: int
+    student_samples: int
+    teacher_queries: int
+    seconds: float
+    accuracy: float
+    calibration_error: float
+    worst_class_accuracy: float
+    sha256: str
+
+
+class Result(BaseModel):
+    """The record of a run.
+
+    Accuracies are in percent. `accuracy_final` is the one at the end of the declared budget and the only
+    one that ranks; `accuracy_oracle` is the best on the test set; mean and variance are over all
+    evaluations (the stability figures of PRE-DFKD, AAAI 2022). A failed run keeps what it had.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA
+    run_id: str
+    protocol: str
+    plugin: str
+    distribution: str
+    dataset: str
+    pair: str
+    budget: str
+    seed: int
+    league: str
+    status: str
+    error: str
+    accuracy_final: float | None
+    accuracy_oracle: float | None
+    accuracy_mean: float | None
+    accuracy_variance: float | None
+    accuracy_last5: float | None
+    worst_drop: float | None
+    teacher_accuracy: float
+    student_sha256: str | None
+    teacher_sha256: str
+    student_samples: int
+    teacher_queries: int
+    train_seconds: float
+    peak_memory_mb: float
+    replay_bytes: int
+    isolation: str
+    device: str
+    hardware: str
+    finished_at: str
+    evaluations: tuple[Evaluation, ...]
+
+
+def summarise(
+    plan: Plan,
+    status: str,
+    error: str,
+    evaluations: Sequence[Mapping[str, Any]],
+    last: Mapping[str, Any],
+    isolation: str,
+    teacher_accuracy: float,
+) -> Result:
+    """The record of a run from its evaluations and the worker's last report."""
+    curve = np.array([evaluation["accuracy"] for evaluation in evaluations], dtype=float)
+    finished = status == "finished"
+    return Result(
+        run_id=plan.run_id,
+        protocol=plan.protocol,
+        plugin=plan.plugin,
+        distribution=plan.distribution,
+        dataset=plan.input.dataset,
+        pair=plan.pair,
+        budget=plan.budget.name,
+        seed=plan.seed,
+        league=plan.league,
+        status=status,
+        error=error,
+        accuracy_final=float(curve[-1]) if finished else None,
+        accuracy_oracle=float(curve.max()) if curve.size else None,
+        accuracy_mean=float(curve.mean()) if curve.size else None,
+        accuracy_variance=float(curve.var()) if curve.size else None,
+        accuracy_last5=float(curve[-5:].mean()) if curve.size else None,
+        worst_drop=float((np.maximum.accumulate(curve) - curve).max()) if curve.size else None,
+        teacher_accuracy=teacher_accuracy,
+        student_sha256=str(evaluations[-1]["sha256"]) if finished else None,
+        teacher_sha256=plan.teachers[0].sha256,
+        student_samples=int(last.get("student_samples", 0)),
+        teacher_queries=int(last.get("teacher_queries", 0)),
+        train_seconds=float(last.get("seconds", 0.0)),
+        peak_memory_mb=float(last.get("peak_memory_mb", 0.0)),
+        replay_bytes=int(last.get("replay_bytes", 0)),
+        isolation=isolation,
+        device=plan.device,
+        hardware=hardware_name(plan.device),
+        finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        evaluations=tuple(Evaluation.model_validate(evaluation) for evaluation in evaluations),
+    )
+
+
+def read_result(path: Path) -> Result:
+    """A record from its file.
+
+    Raises:
+        IntegrityError: Not a whole record of this schema.
+    """
+    tree = read_json(path)
+    if isinstance(tree, dict) and tree.get("schema_version", SCHEMA) != SCHEMA:
+        raise IntegrityError(f"{path} has schema {tree['schema_version']}; this version reads schema {SCHEMA}.")
+    try:
+        return Result.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the file"
+        raise IntegrityError(f"{path} is no record of a run: {place}: {first['msg']}.") from None
+
+
+def find_results(root: Path) -> tuple[list[Result], list[str]]:
+    """Every readable record below a runs folder, and a message for each that is not.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    if not root.is_dir():
+        raise DataError(f"There is no runs folder {root}. Make one with: dfkdbench run --plugin NAME --dataset NAME")
+    results, problems = [], []
+    for path in sorted(root.glob(f"*/{RESULT_FILE}")):
+        try:
+            results.append(read_result(path))
+        except IntegrityError as error:
+            problems.append(error.message)
+    return results, problems
+
+
+def results_frame(results: Sequence[Result]) -> pandas.DataFrame:
+    """One row a run, without the curves."""
+    import pandas
+
+    columns = [name for name in Result.model_fields if name != "evaluations"]
+    return pandas.DataFrame([result.model_dump(include=set(columns)) for result in results], columns=columns)
+
+
+def environment(plan: Plan) -> dict[str, Any]:
+    """Versions and hardware of this start. Not part of the run id."""
+    packages = ("dfkdbench", "torch", "torchvision", "numpy", "safetensors", *sorted(plan.participants))
+    return {
+        "packages": {name: importlib.metadata.version(name) for name in dict.fromkeys(packages)},
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "hardware": hardware_name(plan.device),
+        "cores": os.cpu_count(),
+    }
+
+
+def hardware_name(device: str) -> str:
+    """The accelerator's name, or the processor's with its number of cores."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(torch.device(device))
+    return f"{_processor()} ({os.cpu_count()} cores)"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

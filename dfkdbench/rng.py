@@ -1,0 +1,57 @@
+"""Randomness by role: each role has a generator of its own, seeded by hashing names.
+
+Adding a part, a loss or a teacher therefore moves nobody else's randomness.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+
+def derive_seed(*names: object) -> int:
+    """A seed in [0, 2**63) from names and numbers."""
+    digest = hashlib.sha256("\x1f".join(str(name) for name in names).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@contextlib.contextmanager
+def seeded_initialisation(seed: int) -> Iterator[None]:
+    """Seeds the framework's global generator on the CPU for the block, and puts it back afterwards.
+
+    Modules are initialised inside it and moved to the device later, so that every device starts
+    from the same weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class RandomStreams:
+    """One random generator per role on a device, with all states in checkpoints."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed = seed
+        self._device = device
+        self._streams: dict[str, torch.Generator] = {}
+
+    def __call__(self, role: str) -> torch.Generator:
+        """The generator of a role; the same object each time."""
+        if role not in self._streams:
+            stream = torch.Generator(device=self._device)
+            stream.manual_seed(derive_seed(self._seed, role))
+            self._streams[role] = stream
+        return self._streams[role]
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of every role's generator."""
+        return {role: stream.get_state() for role, stream in self._streams.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts every role's generator where it was."""
+        for role, value in state.items():
+            self(role).set_state(value)

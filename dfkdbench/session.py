@@ -1,0 +1,218 @@
+"""Drives an assembled run: rounds, snapshots at the evaluation points, reports, checkpoints.
+
+Runs in the sealed worker, or in the judge's own control process. It knows no data path and no accuracy.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import resource
+import signal
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import save
+
+from dfkdbench.assembly import Assembly
+from dfkdbench.checkpoint import load_tree, save_tree
+from dfkdbench.errors import IntegrityError, RunError
+from dfkdbench.files import read_no_follow, sha256_of, write_atomically
+from dfkdbench.plan import Plan
+from dfkdbench.runfolder import RunFolder
+from dfkdbench.seams import Batch
+from dfkdbench.weights import dump_weights
+
+EXIT_FINISHED = 0
+EXIT_ENDED_WITH_STATUS = 65
+EXIT_DISK = 74
+EXIT_CHECKPOINTED = 75
+
+_SAMPLE_COUNT = 64
+
+
+class Launch(BaseModel):
+    """How a worker is started. Nothing here can change the number on one machine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    teacher_weights: tuple[str, ...]
+    threads: int
+    checkpoint_seconds: float
+    report_seconds: float
+    isolation: str
+    policy: str
+    data_root: str | None = None
+    """Given to controls on the judge's side only; None for every sealed worker."""
+
+
+class DivergedError(Exception):
+    """A loss or a weight is no finite number any more."""
+
+
+class Session:
+    """One start of a run, fresh or resumed.
+
+    Args:
+        real: Labelled real samples, for controls only.
+    """
+
+    def __init__(self, plan: Plan, folder: RunFolder, launch: Launch, real: Batch | None = None) -> None:
+        self.plan, self.folder, self.launch = plan, folder, launch
+        self._stop = False
+        self._seconds_before = 0.0
+        self._snapshots = 0
+        torch.set_num_threads(launch.threads)
+        self.device = torch.device(plan.device)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = False
+            torch.backends.cudnn.deterministic = True
+        torch.manual_seed(plan.seed)
+        self.assembly = Assembly(plan, [Path(path) for path in launch.teacher_weights], self.device, real)
+        self._resume()
+        self._started = self._last_report = self._last_checkpoint = time.monotonic()
+
+    def run(self) -> int:
+        """Runs to the end, to a stop signal or to a failure; returns the exit code."""
+        try:
+            self._advance_until_done()
+        except DivergedError as error:
+            return self._end("diverged", str(error))
+        except torch.OutOfMemoryError as error:
+            return self._end("out-of-memory", str(error))
+        if self._stop:
+            self._save_checkpoint()
+            return EXIT_CHECKPOINTED
+        self._hand_out_samples()
+        return self._end("finished", "")
+
+    def request_stop(self, *_: object) -> None:
+        """Asks for a checkpoint and an end after the current round."""
+        self._stop = True
+
+    def _advance_until_done(self) -> None:
+        loop, launch = self.assembly.loop, self.launch
+        while not loop.done and not self._stop:
+            loop.advance()
+            self._hand_out_snapshots()
+            now = time.monotonic()
+            if now - self._last_report >= launch.report_seconds:
+                self._report("progress")
+                self._last_report = now
+            if now - self._last_checkpoint >= launch.checkpoint_seconds:
+                self._save_checkpoint()
+                self._last_checkpoint = time.monotonic()
+
+    def _hand_out_snapshots(self) -> None:
+        points = self.plan.evaluate_at
+        while self._snapshots < len(points) and self.assembly.meter.student_steps >= points[self._snapshots]:
+            write_atomically(self.folder.snapshot(self._snapshots), dump_weights(self.assembly.student))
+            weights = [tensor for tensor in self.assembly.student.state_dict().values() if tensor.is_floating_point()]
+            if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
+                raise DivergedError("The student's weights are not finite any more.")
+            self._report("snapshot", index=self._snapshots)
+            self._snapshots += 1
+
+    def _hand_out_samples(self) -> None:
+        batch = self.assembly.generator.sample(min(_SAMPLE_COUNT, self.plan.recipe.batch_size))
+        write_atomically(self.folder.raw_samples, save({"images": batch.images.float().cpu().contiguous()}))
+
+    def _end(self, status: str, error: str) -> int:
+        with suppress(DivergedError):
+            self._report("end", status=status, error=error, replay_bytes=int(self.assembly.parts.replay.nbytes))
+        return EXIT_FINISHED if status == "finished" else EXIT_ENDED_WITH_STATUS
+
+    def _report(self, event: str, **more: object) -> None:
+        means = self.assembly.meter.flush()
+        line = {
+            "event": event,
+            "seconds": self._seconds(),
+            "fraction": self._fraction(),
+            "peak_memory_mb": self._peak_memory(),
+            **self.assembly.meter.counters(),
+            **more,
+            "losses": {name: value for name, value in means.items() if math.isfinite(value)},
+        }
+        append_line(self.folder.reports, line)
+        broken = sorted(name for name, value in means.items() if not math.isfinite(value))
+        if broken:
+            raise DivergedError(f"Not finite: {', '.join(broken)}.")
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
+
+    def _fraction(self) -> float:
+        planned = self.plan.student_steps + self.plan.generator_steps
+        meter = self.assembly.meter
+        return min(1.0, (meter.student_steps + meter.generator_steps) / planned)
+
+    def _peak_memory(self) -> float:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+    def _save_checkpoint(self) -> None:
+        self._report("progress")
+        state = {
+            "assembly": self.assembly.state_dict(),
+            "snapshots": self._snapshots,
+            "seconds": self._seconds(),
+        }
+        pending = self.folder.checkpoints / "pending.safetensors"
+        save_tree(state, pending)
+        digest = sha256_of(pending.read_bytes())[:16]
+        steps = self.assembly.meter.student_steps + self.assembly.meter.generator_steps
+        kept = self.folder.checkpoints / f"{steps:012d}-{digest}.safetensors"
+        pending.replace(kept)
+        for older in self.folder.checkpoints.glob("*.safetensors"):
+            if older.name < kept.name:
+                older.unlink(missing_ok=True)
+
+    def _resume(self) -> None:
+        """Takes up the newest checkpoint, or starts from nothing."""
+        saved = sorted(self.folder.checkpoints.glob("[0-9]*-*.safetensors"))
+        if not saved:
+            return
+        path = saved[-1]
+        if sha256_of(read_no_follow(path))[:16] != path.stem.partition("-")[2]:
+            raise IntegrityError(
+                f"{path} was changed or damaged: its content does not have the hash in its name. "
+                "Delete it to start over, or run with --rerun."
+            )
+        state = load_tree(path)
+        self.assembly.load_state_dict(state["assembly"])
+        self._snapshots = state["snapshots"]
+        self._seconds_before = state["seconds"]
+        append_line(self.folder.reports, {"event": "resumed", "student_steps": self.assembly.meter.student_steps})
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Appends a JSON line in one write."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(value, allow_nan=False) + "\n")
+
+
+def run_session(folder: RunFolder, plan: Plan, launch: Launch, real: Batch | None = None) -> int:
+    """Builds and runs a session; failures of plugins become a status in the report, never a lost record."""
+    try:
+        session = Session(plan, folder, launch, real)
+        signal.signal(signal.SIGTERM, session.request_stop)
+        return session.run()
+    except IntegrityError as error:
+        append_line(folder.reports, {"event": "refused", "error": error.message})
+        return EXIT_ENDED_WITH_STATUS
+    except Exception as error:  # whatever a plugin raises is the run's result, not the suite's crash
+        traceback.print_exc()
+        if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
+            return EXIT_DISK
+        append_line(
+            folder.reports, {"event": "end", "status": "failed", "error": f"{type(error).__name__}: {error}"[:2000]}
+        )
+        return EXIT_ENDED_WITH_STATUS

@@ -1,0 +1,4 @@
+"""Pinned teachers, on the judge's side: cards, bundles, the store, training and import.
+
+`card` and `store` import no torch.
+"""

@@ -1,0 +1,38 @@
+"""The sealed worker: `python -P -m dfkdbench.worker RUN_FOLDER`, started by the judge.
+
+It closes itself off before NumPy, torch or any plugin is imported, says on its standard output what is
+in force, closes that channel, and only then trains.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from dfkdbench.sandbox import Policy, die_with_parent, seal
+
+
+def main(root: Path) -> int:
+    """Seals this process and runs the plan of a run folder; returns the exit code."""
+    die_with_parent()
+    launch = json.loads((root / "launch.json").read_text(encoding="utf-8"))
+    say_ready(seal(Policy.from_json(launch["policy"]), launch["isolation"]))
+    from dfkdbench.plan import Plan
+    from dfkdbench.runfolder import RunFolder
+    from dfkdbench.session import Launch, run_session
+
+    folder = RunFolder(root)
+    plan = Plan.model_validate_json(folder.plan.read_text(encoding="utf-8"))
+    return run_session(folder, plan, Launch.model_validate(launch))
+
+
+def say_ready(isolation: str) -> None:
+    """Tells the judge what is in force and closes the channel: nothing a plugin prints can forge it."""
+    print(isolation, flush=True)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,259 @@
+"""The standard loop on toy networks: order, sharing, counts, replay, resume."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from dfkdbench.loop import LoopParts, StandardLoop, group_losses
+from dfkdbench.meter import Meter
+from dfkdbench.parts.optimizers import build_optimizer
+from dfkdbench.plan import PlannedPhase
+from dfkdbench.recipe import OptimizerOptions, Phase
+from dfkdbench.seams import Batch, Stateless
+
+CLASSES, SIZE, BATCH = 4, 4, 6
+
+
+class Toy(nn.Module):
+    """A linear network that counts its forward passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+        self.linear = nn.Linear(SIZE * SIZE, CLASSES)
+        self.calls = 0
+
+    def forward(self, images, taps=None):
+        self.calls += 1
+        return self.linear(self.norm(images).flatten(1))
+
+
+class ToyGenerator(nn.Module):
+    def __init__(self, learns: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(SIZE, SIZE))
+        self.learns = learns
+        self.made: list[torch.Tensor] = []
+        self.rng = torch.Generator().manual_seed(5)
+
+    def _images(self, count):
+        return torch.randn(count, 1, SIZE, SIZE, generator=self.rng) * self.weight
+
+    def fit(self, objective, steps):
+        for _ in range(steps):
+            images = self._images(BATCH)
+            self.made.append(images.detach().clone())
+            loss = objective(images)
+            (gradient,) = torch.autograd.grad(loss, self.weight)
+            with torch.no_grad():
+                self.weight -= 0.1 * gradient
+
+    @torch.no_grad()
+    def sample(self, count):
+        images = self._images(count)
+        self.made.append(images.clone())
+        return Batch(images)
+
+
+class Confidence(Stateless):
+    def __call__(self, view):
+        return -view.teacher.logits.log_softmax(1).amax(1).mean()
+
+
+class Disagreement(Stateless):
+    def __call__(self, view):
+        return -(view.teacher.logits - view.student.logits).abs().mean()
+
+
+class Imitation(Stateless):
+    def __init__(self):
+        self.images = []
+        self.targets = []
+
+    def __call__(self, view):
+        self.images.append(view.images.clone())
+        self.targets.append(view.teacher.logits)
+        assert not view.teacher.logits.requires_grad
+        return (view.teacher.logits - view.student.logits).abs().mean()
+
+
+class Sum(Stateless):
+    def __call__(self, terms, weights):
+        return sum(weights[name] * term for name, term in terms.items())
+
+
+class First(Stateless):
+    def __call__(self, signals):
+        return signals[0]
+
+
+class Memory(Stateless):
+    nbytes = 0
+
+    def __init__(self):
+        self.batches = []
+
+    def observe(self, batch, target_of):
+        self.batches.append(batch.images)
+
+    def sample(self, count, target_of):
+        return Batch(self.batches[0][:count]) if self.batches else None
+
+
+def make_parts(*phases: Phase, image_losses=None, replay_size=0, **changes) -> LoopParts:
+    torch.manual_seed(0)
+    student = Toy()
+    teacher = Toy().eval().requires_grad_(False)
+    image_losses = {"confidence": (Confidence(), 1.0, frozenset())} if image_losses is None else image_losses
+    fields = {
+        "phases": tuple(PlannedPhase(name=f"p{i}", rounds=p.rounds or 3, phase=p) for i, p in enumerate(phases)),
+        "batch_size": BATCH,
+        "replay_size": replay_size,
+        "teachers": (teacher,),
+        "student": student,
+        "student_stepper": build_optimizer(OptimizerOptions(lr=0.01), student.parameters(), 100),
+        "generator": ToyGenerator(),
+        "generator_learns": True,
+        "losses": group_losses(image_losses),
+        "loss_needs": {name: entry[2] for name, entry in image_losses.items()},
+        "combiner": Sum(),
+        "student_losses": group_losses({"imitation": (Imitation(), 1.0, frozenset({"student"}))}),
+        "replay": Memory(),
+        "aggregator": First(),
+        "meter": Meter(),
+        "device": torch.device("cpu"),
+        "precision": "fp32",
+    }
+    return LoopParts(**{**fields, **changes})
+
+
+def run(parts: LoopParts) -> StandardLoop:
+    loop = StandardLoop(parts)
+    while not loop.done:
+        loop.advance()
+    return loop
+
+
+def test_shared_images__one_teacher_forward_a_round_and_images_from_before_the_update():
+    parts = make_parts(Phase(student_images="shared"))
+    run(parts)
+    imitation = parts.student_losses.losses["imitation"]
+    assert parts.teachers[0].calls == 3
+    assert parts.student.calls == 3
+    for made, taught in zip(parts.generator.made, imitation.images, strict=True):
+        assert torch.equal(made, taught)
+
+
+def test_fresh_images__each_student_step_samples_its_own():
+    parts = make_parts(Phase(student_steps=5))
+    run(parts)
+    assert parts.teachers[0].calls == 3 * (1 + 5)
+    assert len(parts.generator.made) == 3 * (1 + 5)
+    assert parts.meter.counters() == {
+        "student_steps": 15,
+        "student_samples": 15 * BATCH,
+        "teacher_queries": 3 * BATCH * 2 + 15 * BATCH,
+        "generator_steps": 3,
+    }
+
+
+def test_order__student_first():
+    calls = []
+    parts = make_parts(Phase(order="student_first", rounds=1))
+    fit, sample = parts.generator.fit, parts.generator.sample
+    parts.generator.fit = lambda *args: (calls.append("fit"), fit(*args))
+    parts.generator.sample = lambda count: (calls.append("sample"), sample(count))[1]
+    run(parts)
+    assert calls == ["sample", "fit"]
+
+
+def test_phases__generator_alone_leaves_the_student_untouched():
+    parts = make_parts(Phase(student_steps=0))
+    before = copy.deepcopy(parts.student.state_dict())
+    run(parts)
+    assert all(torch.equal(value, before[name]) for name, value in parts.student.state_dict().items())
+    assert not torch.equal(parts.generator.weight, torch.ones(SIZE, SIZE))
+
+
+def test_phases__distillation_alone_leaves_the_generator_untouched():
+    parts = make_parts(Phase(generator_steps=0))
+    run(parts)
+    assert torch.equal(parts.generator.weight, torch.ones(SIZE, SIZE))
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_adversarial_loss__student_weights_get_no_gradient_and_buffers_move_in_train_mode_only(mode):
+    losses = {"disagreement": (Disagreement(), 1.0, frozenset({"student"}))}
+    parts = make_parts(Phase(student_steps=0, student_mode=mode), image_losses=losses)
+    running_mean = parts.student.norm.running_mean.clone()
+    run(parts)
+    assert all(parameter.grad is None for parameter in parts.student.parameters())
+    assert all(parameter.requires_grad for parameter in parts.student.parameters())
+    assert torch.equal(parts.student.norm.running_mean, running_mean) == (mode == "eval")
+    assert not torch.equal(parts.generator.weight, torch.ones(SIZE, SIZE))
+
+
+def test_teacher__weights_and_buffers_never_change():
+    parts = make_parts(Phase(student_images="shared"), Phase(student_steps=2))
+    before = copy.deepcopy(parts.teachers[0].state_dict())
+    run(parts)
+    assert all(torch.equal(value, before[name]) for name, value in parts.teachers[0].state_dict().items())
+    assert not parts.teachers[0].training
+
+
+def test_replay__remembered_images_stand_behind_the_fresh_ones():
+    parts = make_parts(Phase(generator_steps=0, student_steps=2, rounds=1), replay_size=2)
+    run(parts)
+    first, second = parts.student_losses.losses["imitation"].images
+    assert len(first) == BATCH
+    assert len(second) == BATCH + 2
+    assert torch.equal(second[BATCH:], first[:2])
+    assert parts.meter.student_samples == 2 * BATCH + 2
+
+
+def test_replay__shared_target_is_extended_by_the_remembered_images_only():
+    parts = make_parts(Phase(student_images="shared", rounds=2), replay_size=2)
+    run(parts)
+    imitation = parts.student_losses.losses["imitation"]
+    assert parts.teachers[0].calls == 2 + 1
+    expected = parts.teachers[0](imitation.images[1])
+    torch.testing.assert_close(imitation.targets[1], expected)
+
+
+def test_phase_losses__only_the_named_ones_are_computed():
+    losses = {"confidence": (Confidence(), 1.0, frozenset()), "never": (None, 1.0, frozenset())}
+    run(make_parts(Phase(losses=("confidence",)), image_losses=losses))
+
+
+def test_resume__a_loop_taken_up_at_any_round_gives_the_same_student():
+    phases = (Phase(student_steps=0, rounds=2), Phase(student_images="shared", rounds=3), Phase(rounds=2))
+    undisturbed = make_parts(*phases)
+    run(undisturbed)
+    for stop in range(1, 7):
+        first = make_parts(*phases)
+        loop = StandardLoop(first)
+        for _ in range(stop):
+            loop.advance()
+        second = make_parts(*phases)
+        second.student.load_state_dict(first.student.state_dict())
+        second.student_stepper.load_state_dict(copy.deepcopy(first.student_stepper.state_dict()))
+        second.generator.load_state_dict(first.generator.state_dict())
+        second.generator.rng.set_state(first.generator.rng.get_state())
+        resumed = StandardLoop(second)
+        resumed.load_state_dict(loop.state_dict())
+        while not resumed.done:
+            resumed.advance()
+        for name, value in second.student.state_dict().items():
+            assert torch.equal(value, undisturbed.student.state_dict()[name]), (stop, name)
+
+
+def test_meter__means_since_the_last_flush():
+    meter = Meter()
+    meter.add({"a": torch.tensor(1.0)})
+    meter.add({"a": torch.tensor(3.0), "b": torch.tensor(5.0)})
+    assert meter.flush() == {"a": 2.0, "b": 5.0}
+    assert meter.flush() == {}
