@@ -51,6 +51,9 @@ def _pack(value: Any, tensors: dict[str, Tensor], place: str) -> Any:
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {"tensor": name}
     if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, _SCALARS):
+                raise TypeError(f"{place} has a key of type {type(key).__name__}; keys are numbers, strings or None")
         return {"dict": [[key, _pack(item, tensors, f"{place}.{key}")] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         kind = "list" if isinstance(value, list) else "tuple"

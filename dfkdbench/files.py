@@ -78,14 +78,17 @@ def read_no_follow(path: Path, limit: int | None = None, start: int = 0) -> byte
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise IntegrityError(f"Can't read {path}: {error.strerror}.") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise IntegrityError(f"{path} is no regular file.")
         if limit is not None and status.st_size > limit:
             raise IntegrityError(f"{path} has {status.st_size} bytes, at most {limit} were expected.")
-        file.seek(start)
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            file.seek(start)
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
