@@ -14,9 +14,9 @@ from dfkdbench.loop import Loop, LoopParts, StandardLoop, group_losses
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import InputSpec, Plan, PlannedModel, PlannedPart
-from dfkdbench.rng import RandomStreams, seeded_initialisation
+from dfkdbench.rng import RandomStreams, derive_seed, seeded_initialisation
 from dfkdbench.seams import Batch, Setting, read_signal
-from dfkdbench.weights import load_weights
+from dfkdbench.weights import load_weights, read_weights
 
 
 def import_target(target: str) -> Any:
@@ -33,7 +33,7 @@ def build_network(model: PlannedModel, spec: InputSpec) -> nn.Module:
 
 def build_student(plan: Plan) -> nn.Module:
     """The student; its initial weights depend on data set, pair and seed only, so that methods are paired."""
-    with seeded_initialisation("student", plan.input.dataset, plan.pair, plan.seed):
+    with seeded_initialisation(derive_seed("student", plan.input.dataset, plan.pair, plan.seed)):
         return build_network(plan.student, plan.input)
 
 
@@ -42,7 +42,7 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
     teachers = []
     for teacher, path in zip(plan.teachers, weights, strict=True):
         network = build_network(teacher.model, plan.input)
-        load_weights(path, network, teacher.sha256)
+        load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
         teachers.append(network.to(device).eval().requires_grad_(False))
     return tuple(teachers)
 
@@ -138,7 +138,7 @@ class Assembly:
 
     def _build(self, part: PlannedPart, role: str, setting: Setting) -> Any:
         options = import_target(part.options_type).model_validate(part.options, strict=False)
-        with seeded_initialisation(self.plan.seed, role):
+        with seeded_initialisation(derive_seed(self.plan.seed, role)):
             built = import_target(part.target)(options, setting.for_role(role))
         return built.to(setting.device) if isinstance(built, nn.Module) else built
 

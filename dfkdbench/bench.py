@@ -86,13 +86,13 @@ class Prepared:
         """What the judge brings to a plan."""
         return Bench(
             test_set=self.test_set,
-            launch=lambda folder: self._launch(plan, folder),
+            launch=lambda folder, temporary: self._launch(plan, folder, temporary),
             teacher_accuracy=self.teachers[0].card.accuracy,
             notify=lambda hook, participants, **arguments: notify(self.registry, hook, participants, **arguments),
             evaluation_device=torch.device(self.device),
         )
 
-    def _launch(self, plan: Plan, folder: RunFolder) -> Launch:
+    def _launch(self, plan: Plan, folder: RunFolder, temporary: Path) -> Launch:
         """Start parameters; a run that was started before keeps its number of threads, which rounding depends on."""
         request = self.request
         threads = request.threads or available_cores()
@@ -105,11 +105,11 @@ class Prepared:
             checkpoint_seconds=request.checkpoint_seconds,
             report_seconds=0.5,
             isolation=request.isolation,
-            policy=self._policy(plan, folder, weights),
+            policy=self._policy(plan, folder, temporary, weights),
             data_root=str(request.data_root) if plan.side == "judge" and request.data_root else None,
         )
 
-    def _policy(self, plan: Plan, folder: RunFolder, weights: Sequence[Path]) -> str:
+    def _policy(self, plan: Plan, folder: RunFolder, temporary: Path, weights: Sequence[Path]) -> str:
         """What the worker may touch, as text: no data, no other run, no accuracy."""
         others = [path for path in folder.root.parent.iterdir() if path != folder.root]
         shipped = [path for path in assets_folder().rglob("*") if path.is_file() and path not in weights]
@@ -119,7 +119,7 @@ class Prepared:
         roots = [Path(module.__file__).parent for module in self._modules(plan) if module.__file__]
         reads = (folder.plan, folder.launch, *weights)
         try:
-            return expand(worker_policy(reads, folder.writable(), protected, roots)).to_json()
+            return expand(worker_policy(reads, (*folder.writable(), temporary), protected, roots)).to_json()
         except SandboxError as error:
             raise PlanError(f"The worker can't be sealed: {error}") from None
 

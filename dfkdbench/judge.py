@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,8 +32,9 @@ from dfkdbench.plan import Plan
 from dfkdbench.records import Result, environment, read_result, summarise
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
+from dfkdbench.sandbox import scratch_environment
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line
-from dfkdbench.weights import fitting_weights, parse_weights
+from dfkdbench.weights import load_weights, parse_weights
 
 _POLL_SECONDS = 0.05
 _LINE_LIMIT = 1 << 20
@@ -51,13 +54,13 @@ class Bench:
     """What the judge brings to a run beside the plan.
 
     Attributes:
-        launch: Makes the start parameters of a worker for a folder.
+        launch: Makes the start parameters of a worker from its run folder and its temporary folder.
         teacher_accuracy: Percent, from the first teacher's card.
         notify: `notify(hook, participants, **arguments)` calls the observers.
     """
 
     test_set: ImageSet
-    launch: Callable[[RunFolder], Launch]
+    launch: Callable[[RunFolder, Path], Launch]
     teacher_accuracy: float
     notify: Callable[..., None]
     evaluation_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -120,7 +123,8 @@ class _Trial:
     @contextmanager
     def _worker(self) -> Iterator[subprocess.Popen[bytes]]:
         """The worker process; never left behind."""
-        launch = self.bench.launch(self.folder)
+        temporary = Path(tempfile.mkdtemp(prefix="dfkdbench-"))  # sockets need a short path
+        launch = self.bench.launch(self.folder, temporary)
         write_json(self.folder.launch, launch.model_dump(mode="json"))
         module = "dfkdbench.worker" if self.plan.side == "worker" else "dfkdbench.control"
         with self.folder.worker_log.open("ab") as log:
@@ -129,7 +133,7 @@ class _Trial:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=worker_environment(self.folder, launch.threads),
+                env=worker_environment(self.folder, temporary, launch.threads),
                 close_fds=True,
                 cwd=self.folder.scratch,
                 start_new_session=True,
@@ -142,6 +146,7 @@ class _Trial:
             worker.wait()
             if worker.stdout is not None:
                 worker.stdout.close()
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def _drain(self, past: bool = False) -> None:
         """Takes in every whole line the worker has reported since the last time.
@@ -178,7 +183,7 @@ class _Trial:
         data = read_no_follow(path, limit=_size_limit(self.network))
         if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
             return
-        self.network.load_state_dict(fitting_weights(parse_weights(data, str(path)), self.network, str(path)))
+        load_weights(self.network, parse_weights(data, str(path)), str(path))
         spec = self.plan.input
         found = evaluate(self.network, self.bench.test_set, spec.mean, spec.std, self.bench.evaluation_device)
         evaluation = {
@@ -228,14 +233,12 @@ class _Trial:
         self.bench.notify(hook, self.plan.participants, run_id=self.plan.run_id, **arguments)
 
 
-def worker_environment(folder: RunFolder, threads: int) -> dict[str, str]:
+def worker_environment(folder: RunFolder, temporary: Path, threads: int) -> dict[str, str]:
     """The worker's environment: the same imports, caches in the run folder, no word about data."""
-    from dfkdbench.sandbox import scratch_environment
-
     kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "VIRTUAL_ENV")
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
-        **scratch_environment(folder.scratch),
+        **scratch_environment(folder.scratch, temporary),
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry and Path(entry).exists()),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": str(threads),
@@ -284,8 +287,8 @@ def _parse_line(line: bytes) -> dict[str, Any]:
 
 
 def _size_limit(network: torch.nn.Module) -> int:
-    tensors = network.state_dict().values()
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + (1 << 20)
+    weights: int = sum(tensor.nbytes for tensor in network.state_dict().values())
+    return weights + (1 << 20)
 
 
 def _forget(folder: RunFolder) -> None:

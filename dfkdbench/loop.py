@@ -225,7 +225,7 @@ class StandardLoop:
         terms = {name: loss(view) for name, loss in parts.student_losses.losses.items()}
         total = torch.stack([parts.student_losses.weights[name] * term for name, term in terms.items()]).sum()
         parts.student_stepper.zero_grad()
-        total.backward()
+        torch.autograd.backward(total)
         parts.student_stepper.step()
         parts.meter.add(terms)
         parts.meter.count_student_step(batch.images.shape[0])

@@ -20,14 +20,14 @@ def derive_seed(*names: object) -> int:
 
 
 @contextlib.contextmanager
-def seeded_initialisation(*names: object) -> Iterator[None]:
+def seeded_initialisation(seed: int) -> Iterator[None]:
     """Seeds the framework's global generator on the CPU for the block, and puts it back afterwards.
 
     Modules are initialised inside it and moved to the device later, so that every device starts
     from the same weights.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(*names))
+        torch.manual_seed(seed)
         yield
 
 

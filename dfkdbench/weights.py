@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -21,24 +22,23 @@ def dump_weights(network: nn.Module) -> bytes:
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
-def load_weights(path: Path, network: nn.Module, sha256: str | None = None) -> None:
-    """Loads a file into a network of exactly that shape.
+def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Args:
+        sha256: Hash the file must have, or None for any.
 
     Raises:
-        IntegrityError: See `parse_weights`; or the file is missing or no regular file.
+        IntegrityError: No such file, no regular file, not safetensors, damaged, or another hash.
     """
-    network.load_state_dict(fitting_weights(parse_weights(read_no_follow(path), str(path), sha256), network, str(path)))
+    return parse_weights(read_no_follow(path), str(path), sha256)
 
 
 def parse_weights(data: bytes, origin: str, sha256: str | None = None) -> dict[str, Tensor]:
-    """The tensors in the bytes of a safetensors file, on the CPU.
+    """The tensors in the bytes of a safetensors file; see `read_weights`.
 
     Args:
         origin: Where the bytes come from, for the message.
-        sha256: Hash they must have, or None for any.
-
-    Raises:
-        IntegrityError: Not safetensors, damaged, truncated, or another hash.
     """
     if data[_BRACE_AT : _BRACE_AT + 1] != b"{":
         what = "a pickle, which could run code when loaded" if data.startswith(_PICKLES) else "no safetensors file"
@@ -46,17 +46,18 @@ def parse_weights(data: bytes, origin: str, sha256: str | None = None) -> dict[s
     try:
         tensors: dict[str, Tensor] = load(data)
     except SafetensorError as error:
-        raise IntegrityError(f"{origin} is damaged or truncated ({len(data)} bytes; {error}).") from None
+        raise IntegrityError(f"{origin} is damaged or truncated ({len(data)} bytes; {error}).") from error
     found = sha256_of(data)
     if sha256 is not None and found != sha256:
-        raise IntegrityError(
-            f"{origin} has sha256 {found[:12]}..., expected {sha256[:12]}...; it was changed or damaged."
-        )
+        raise IntegrityError(f"{origin} has sha256 {found[:12]}…, expected {sha256[:12]}…; it is not the pinned file.")
     return tensors
 
 
-def fitting_weights(tensors: dict[str, Tensor], network: nn.Module, origin: str) -> dict[str, Tensor]:
-    """The same tensors, where their names, shapes and types are the network's.
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copies tensors into a network, names, shapes and types equal one by one.
+
+    Args:
+        source: Where the tensors come from, for the error message.
 
     Raises:
         IntegrityError: A tensor is missing, left over, or of another shape or type.
@@ -65,15 +66,15 @@ def fitting_weights(tensors: dict[str, Tensor], network: nn.Module, origin: str)
     missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or extra:
         parts = [f"{title} {_some(names)}" for title, names in (("lacks", missing), ("also holds", extra)) if names]
-        raise IntegrityError(f"The weights of {origin} don't fit the architecture: it {' and '.join(parts)}.")
-    for name, value in wanted.items():
-        given = tensors[name]
+        raise IntegrityError(f"The weights of {source} don't fit the architecture: it {' and '.join(parts)}.")
+    for key, value in wanted.items():
+        given = tensors[key]
         if given.shape != value.shape or given.dtype != value.dtype:
             raise IntegrityError(
-                f"The weights of {origin} don't fit the architecture: '{name}' is {given.dtype} of shape "
+                f"The weights of {source} don't fit the architecture: '{key}' is {given.dtype} of shape "
                 f"{tuple(given.shape)}, expected {value.dtype} of shape {tuple(value.shape)}."
             )
-    return tensors
+    network.load_state_dict(dict(tensors))
 
 
 def _some(names: list[str]) -> str:

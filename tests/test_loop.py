@@ -6,11 +6,11 @@ import copy
 
 import pytest
 import torch
-from dfkdbench.parts.optimizers import build_optimizer
 from torch import nn
 
 from dfkdbench.loop import LoopParts, StandardLoop, group_losses
 from dfkdbench.meter import Meter
+from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import PlannedPhase
 from dfkdbench.recipe import OptimizerOptions, Phase
 from dfkdbench.seams import Batch, Stateless

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from dfkdbench.sandbox import abi_version
 
 from dfkdbench import load_results
 from dfkdbench.cli import main
+from dfkdbench.sandbox import abi_version
 
 QUICK = ("--dataset", "digits", "--budget", "smoke", "--set", "batch_size=32", "--threads", "1")
 LONG = ("--dataset", "digits", "--budget", "quick", "--set", "batch_size=32", "--threads", "1")
@@ -45,7 +45,7 @@ PROMISED = {
 
 def start(*arguments: str, out: Path, **options) -> subprocess.Popen:
     command = [sys.executable, "-m", "dfkdbench", "run", *arguments, "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", **options)
 
 
 def run(*arguments: str, out: Path, expect: int = 0) -> tuple[str, str]:

@@ -100,9 +100,8 @@ class Console:
         """One line a run."""
         self.close()
         if result.status == "finished":
-            self(
-                f"done     seed {result.seed}: {result.accuracy_final:.2f} % in {result.train_seconds:.0f} s -> {folder}"
-            )
+            outcome = f"{result.accuracy_final:.2f} % in {result.train_seconds:.0f} s"
+            self(f"done     seed {result.seed}: {outcome} -> {folder}")
         else:
             self(f"ended    seed {result.seed}: {result.status}: {result.error} -> {folder}")
 

@@ -23,7 +23,8 @@ def iterate_settings(resolved: Resolved) -> Iterator[tuple[str, Any, str]]:
 def settings_table(resolved: Resolved) -> str:
     """The settings as an aligned table."""
     rows = [(key, json.dumps(value), origin) for key, value, origin in iterate_settings(resolved)]
-    return tabulate(rows, headers=["key", "value", "origin"], tablefmt="plain", disable_numparse=True)
+    table: str = tabulate(rows, headers=["key", "value", "origin"], tablefmt="plain", disable_numparse=True)
+    return table
 
 
 def _values(resolved: Resolved) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,6 @@ import importlib
 from pathlib import Path
 
 from dfkdbench.datasets.images import ImageSet
-
 from dfkdbench.descriptors import DatasetSpec
 from dfkdbench.errors import DataError
 from dfkdbench.places import home_folder

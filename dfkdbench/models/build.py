@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-import torch
 from torch import nn
 
 from dfkdbench.descriptors import ModelSpec
+from dfkdbench.rng import seeded_initialisation
 
 
 def build_network(arch: ModelSpec, channels: int, classes: int, image_size: int, seed: int = 0) -> nn.Module:
@@ -20,7 +20,6 @@ def build_network(arch: ModelSpec, channels: int, classes: int, image_size: int,
     """
     module, _, attribute = arch.target.partition(":")
     factory = getattr(import_module(module), attribute)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded_initialisation(seed):
         network: nn.Module = factory(channels, classes, image_size)
     return network

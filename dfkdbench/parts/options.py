@@ -43,14 +43,6 @@ class KLOptions(Options):
     temperature_squared: bool = Field(True, description="Multiply by T^2, so that gradients keep their scale.")
 
 
-class CrossEntropyOptions(Options):
-    """Options of `cross_entropy`."""
-
-    target: Literal["teacher", "labels"] = Field(
-        "teacher", description="The teacher's most likely class, or the labels that come with the images."
-    )
-
-
 class ClassEntropyOptions(Options):
     """Options of `class_entropy`."""
 
@@ -63,3 +55,9 @@ class BatchNormOptions(Options):
 
     first_layer_weight: float = Field(1.0, ge=0, description="Weight of the first layer; the others weigh 1.")
     eps: float = Field(1e-8, gt=0, description="Rounds off the norms at 0, where their gradient is undefined.")
+
+
+class RealOptions(Options):
+    """Options of `real`."""
+
+    augment: bool = Field(False, description="Random crop (an eighth of the side) and horizontal mirror.")

@@ -1,9 +1,8 @@
-"""Descriptions of the built-in parts, and the hooks that register them. Imports no torch."""
+"""Descriptions of the built-in parts. Imports no torch."""
 
 from __future__ import annotations
 
 from dfkdbench.descriptors import Component
-from dfkdbench.hookspecs import hookimpl
 from dfkdbench.parts import options
 
 _GRADIENTS_OF_LOGITS = frozenset({"soft_labels", "input_gradients"})
@@ -30,6 +29,15 @@ GENERATORS = (
         target="dfkdbench.parts.generators.frozen:FrozenGenerator",
         summary="Control: the network of conv, randomly initialised, never trained; image losses have no effect.",
         options=options.ConvNetworkOptions,
+    ),
+    Component(
+        kind="generator",
+        name="real",
+        target="dfkdbench.parts.generators.real:RealImages",
+        summary="Control, not data-free: the labelled real training set; on the judge's side only.",
+        options=options.RealOptions,
+        needs=frozenset({"real_samples"}),
+        provides=frozenset({"labels"}),
     ),
 )
 
@@ -58,8 +66,15 @@ STUDENT_LOSSES = (
         role="student",
         name="cross_entropy",
         target="dfkdbench.parts.losses.cross_entropy:CrossEntropyLoss",
-        summary="Cross-entropy to the teacher's most likely class, or to the images' labels.",
-        options=options.CrossEntropyOptions,
+        summary="Cross-entropy to the labels that come with the images.",
+        needs=frozenset({"labels"}),
+    ),
+    Component(
+        kind="loss",
+        role="student",
+        name="hard_labels",
+        target="dfkdbench.parts.losses.hard_labels:HardLabelsLoss",
+        summary="Cross-entropy to the teacher's most likely class.",
         needs=frozenset({"hard_labels"}),
     ),
 )
@@ -148,27 +163,3 @@ AGGREGATORS = (
 )
 
 COMPONENTS = GENERATORS + STUDENT_LOSSES + IMAGE_LOSSES + COMBINERS + REPLAYS + AGGREGATORS
-
-
-@hookimpl
-def dfkdbench_generators() -> tuple[Component, ...]:
-    """Built-in generators."""
-    return GENERATORS
-
-
-@hookimpl
-def dfkdbench_losses() -> tuple[Component, ...]:
-    """Built-in losses and combiners."""
-    return STUDENT_LOSSES + IMAGE_LOSSES + COMBINERS
-
-
-@hookimpl
-def dfkdbench_replays() -> tuple[Component, ...]:
-    """Built-in replay memories."""
-    return REPLAYS
-
-
-@hookimpl
-def dfkdbench_aggregators() -> tuple[Component, ...]:
-    """Built-in aggregators."""
-    return AGGREGATORS

@@ -14,9 +14,10 @@ from dfkdbench.datasets.images import ImageSet
 from dfkdbench.descriptors import DatasetSpec, ModelSpec
 from dfkdbench.errors import ConfigError, IntegrityError
 from dfkdbench.models.build import build_network
-from dfkdbench.teachers.bundle import load_weights, read_weights, refuse_existing, save_bundle
+from dfkdbench.teachers.bundle import refuse_existing, save_bundle
 from dfkdbench.teachers.card import TeacherBundle, hash_file
 from dfkdbench.teachers.training import describe
+from dfkdbench.weights import load_weights, read_weights
 
 _WRAPPERS = ("state_dict", "model", "net")
 _COUNTER = "num_batches_tracked"

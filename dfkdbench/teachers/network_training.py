@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dfkdbench.augment import random_crop
 from dfkdbench.datasets.images import ImageSet, channel_scale, make_resident
 from dfkdbench.descriptors import TeacherRecipe
 from dfkdbench.errors import RunError
@@ -126,25 +127,3 @@ def learning_rate(recipe: TeacherRecipe, step: int, steps: int) -> float:
     if recipe.schedule == "multistep":
         return float(recipe.lr * recipe.gamma ** sum(fraction >= milestone for milestone in recipe.milestones))
     return recipe.lr
-
-
-def random_crop(images: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
-    """Each image padded with black by an eighth of its side, cropped to its size at random, and mirrored half the time.
-
-    Args:
-        images: (B, C, S, S) uint8.
-        flip: Whether images are mirrored.
-    """
-    count, channels, size, _ = images.shape
-    pad = size // 8
-    device = images.device
-    padded = F.pad(images, (pad, pad, pad, pad))
-    top, left = torch.randint(0, 2 * pad + 1, (2, count, 1, 1, 1), generator=generator, device=device)
-    along = torch.arange(size, device=device)
-    columns = along.view(1, 1, 1, size)
-    if flip:
-        mirrored = torch.randint(0, 2, (count, 1, 1, 1), generator=generator, device=device, dtype=torch.bool)
-        columns = torch.where(mirrored, size - 1 - columns, columns)
-    sample = torch.arange(count, device=device).view(count, 1, 1, 1)
-    channel = torch.arange(channels, device=device).view(1, channels, 1, 1)
-    return padded[sample, channel, top + along.view(1, 1, size, 1), left + columns]

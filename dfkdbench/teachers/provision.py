@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dfkdbench.teachers.card import TeacherBundle, hash_file, teacher_name
-from dfkdbench.teachers.store import LIST_COMMAND, TeacherStore
-
 from dfkdbench.descriptors import DatasetSpec, ModelSpec
 from dfkdbench.errors import IntegrityError, PlanError
+from dfkdbench.teachers.card import TeacherBundle, hash_file, teacher_name
+from dfkdbench.teachers.store import LIST_COMMAND, TeacherStore
 
 
 class TeacherProgress(Protocol):
@@ -74,9 +73,8 @@ class TeacherSource:
         return bundle
 
     def _train(self, store: TeacherStore, seed: int) -> TeacherBundle:
-        from dfkdbench.teachers.training import TrainedKind, train_teacher
-
         from dfkdbench.datasets.loading import load_dataset
+        from dfkdbench.teachers.training import TrainedKind, train_teacher
 
         kind: TrainedKind = "smoke" if self.smoke else "standard"
         recipe = self.dataset.teacher_smoke if self.smoke else self.dataset.teacher

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dfkdbench.errors import ConfigError, IntegrityError, UnknownNameError, unknown_name
+from dfkdbench.places import assets_folder, home_folder
 from dfkdbench.teachers.card import RecipeKind, TeacherBundle, read_bundle
 
 LIST_COMMAND = "dfkdbench teacher list"
@@ -17,16 +17,12 @@ _PREFERENCE: tuple[RecipeKind, ...] = ("standard", "imported", "smoke")
 
 def shipped_folder() -> Path:
     """The teachers that come with the package."""
-    return Path(__file__).resolve().parent.parent / "assets" / "teachers"
+    return assets_folder() / "teachers"
 
 
 def user_folder() -> Path:
     """The user's teachers: `$DFKDBENCH_HOME/teachers`, else `dfkdbench/teachers` in the user's cache."""
-    home = os.environ.get("DFKDBENCH_HOME")
-    if home:
-        return Path(home).expanduser() / "teachers"
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "dfkdbench" / "teachers"
+    return home_folder() / "teachers"
 
 
 @dataclass(frozen=True)

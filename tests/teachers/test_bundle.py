@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from dfkdbench.descriptors import ModelSpec
 from dfkdbench.errors import ConfigError, IntegrityError
 from dfkdbench.models.build import build_network
-from dfkdbench.teachers.bundle import load_teacher, read_weights, save_bundle
+from dfkdbench.teachers.bundle import load_teacher, save_bundle
 from dfkdbench.teachers.card import CARD_FILE, WEIGHTS_FILE, TeacherBundle, hash_file, read_bundle
+from dfkdbench.weights import read_weights
 
 
 def rewrite_card(bundle: TeacherBundle, **changes: object) -> None:

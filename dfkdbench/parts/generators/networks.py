@@ -8,7 +8,7 @@ from torch.nn.utils import parametrizations
 
 from dfkdbench.errors import PlanError
 from dfkdbench.parts.options import ConvNetworkOptions, OutputActivation, OutputNorm
-from dfkdbench.parts.seeding import seeded_initialisation
+from dfkdbench.rng import seeded_initialisation
 from dfkdbench.seams import Setting
 
 UPSAMPLING = 4
@@ -70,7 +70,7 @@ def build_network(options: ConvNetworkOptions, setting: Setting) -> ConvNetwork:
     Raises:
         PlanError: A side of the images is not divisible by 4.
     """
-    with seeded_initialisation(setting.rng("generator.weights")):
+    with seeded_initialisation(setting.rng("generator.weights").initial_seed()):
         network = ConvNetwork(options, setting.image_shape)
     network.to(setting.device)
     if setting.device.type == "cuda":

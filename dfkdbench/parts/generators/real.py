@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from dfkdbench.parts.options import RealOptions
-from torch import Tensor
 
+from dfkdbench.augment import random_crop
+from dfkdbench.parts.options import RealOptions
 from dfkdbench.seams import Batch, Objective, Setting, Stateless
 
 
@@ -41,18 +41,4 @@ class RealImages(Stateless):
         device = self._images.device
         chosen = torch.randint(len(self._images), (count,), device=device, generator=self._rng)
         images = self._images[chosen]
-        return Batch(self._shift_and_flip(images) if self._augment else images, self._labels[chosen])
-
-    def _shift_and_flip(self, images: Tensor) -> Tensor:
-        """Each image moved by up to an eighth of its side, zeros moving in, and mirrored half of the time."""
-        count, _, size, _ = images.shape
-        reach = size // 8
-        padded = torch.nn.functional.pad(images, (reach, reach, reach, reach))
-        offsets = torch.randint(2 * reach + 1, (2, count, 1), device=images.device, generator=self._rng)
-        mirrored = torch.randint(2, (count, 1), device=images.device, generator=self._rng, dtype=torch.bool)
-        along = torch.arange(size, device=images.device).expand(count, size)
-        rows = (along + offsets[0])[:, None, :, None]
-        columns = (torch.where(mirrored, size - 1 - along, along) + offsets[1])[:, None, None, :]
-        batch = torch.arange(count, device=images.device)[:, None, None, None]
-        channels = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
-        return padded[batch, channels, rows, columns]
+        return Batch(random_crop(images, True, self._rng) if self._augment else images, self._labels[chosen])

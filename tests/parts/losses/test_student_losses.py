@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dfkdbench.errors import PlanError
 from dfkdbench.parts.losses.cross_entropy import CrossEntropyLoss
+from dfkdbench.parts.losses.hard_labels import HardLabelsLoss
 from dfkdbench.parts.losses.kl import KLLoss
 from dfkdbench.parts.losses.l1 import L1Loss
-from dfkdbench.parts.options import CrossEntropyOptions, KLOptions
+from dfkdbench.parts.options import KLOptions
 from dfkdbench.recipe import Options
 from dfkdbench.seams import Setting, View
 
@@ -89,23 +89,18 @@ def test_l1__sees_constants_and_scales(l1: L1Loss, view_of: ViewOf) -> None:
     torch.testing.assert_close(l1(view_of(3 * t, 3 * s)), 3 * loss)
 
 
-@pytest.fixture
-def cross_entropy(make_setting: Callable[..., Setting]) -> Callable[..., CrossEntropyLoss]:
-    return lambda **options: CrossEntropyLoss(CrossEntropyOptions.model_validate(options), make_setting())
-
-
-@pytest.mark.parametrize("target", ["teacher", "labels"])
-def test_cross_entropy__equals_the_formula(cross_entropy: Any, view_of: ViewOf, target: str) -> None:
+@pytest.mark.parametrize("loss", [CrossEntropyLoss, HardLabelsLoss])
+def test_cross_entropy__equals_the_formula(loss: Any, make_setting: Callable[..., Setting], view_of: ViewOf) -> None:
     t, s, labels = logits(0), logits(1), torch.tensor([0, 1, 2, 3, 4, 5])
-    wanted = labels.tolist() if target == "labels" else [row.index(max(row)) for row in t.tolist()]
+    wanted = labels.tolist() if loss is CrossEntropyLoss else [row.index(max(row)) for row in t.tolist()]
     q = torch.exp(s) / torch.exp(s).sum(1, keepdim=True)
     expected = -sum(q[i, k].log() for i, k in enumerate(wanted)) / len(s)
-    torch.testing.assert_close(cross_entropy(target=target)(view_of(t, s, labels)), expected)
+    torch.testing.assert_close(loss(Options(), make_setting())(view_of(t, s, labels)), expected)
 
 
-def test_cross_entropy__to_labels_that_are_not_there(cross_entropy: Any, view_of: ViewOf) -> None:
-    with pytest.raises(PlanError, match=r"needs images with labels.*target to 'teacher'.*dfkdbench list generators"):
-        cross_entropy(target="labels")(view_of(logits(0), logits(1)))
+def test_cross_entropy__to_labels_that_are_not_there(make_setting: Callable[..., Setting], view_of: ViewOf) -> None:
+    with pytest.raises(ValueError, match="images that have no labels"):
+        CrossEntropyLoss(Options(), make_setting())(view_of(logits(0), logits(1)))
 
 
 def test_student_losses__without_a_student_signal(kl: Any, view_of: ViewOf) -> None:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dfkdbench.parts.seeding import seeded_initialisation
+from dfkdbench.rng import seeded_initialisation
 
 
 def weights(seed: int) -> torch.Tensor:
-    with seeded_initialisation(torch.Generator().manual_seed(seed)):
+    with seeded_initialisation(seed):
         return nn.Linear(3, 4).weight.detach()
 
 
