@@ -14,7 +14,15 @@ from dfkdbench.recipe import Recipe
 from dfkdbench.records import environment, summarise
 from dfkdbench.registry import Owned, Registry
 
-EVALUATION = {"student_steps": 1, "student_samples": 8, "teacher_queries": 8, "seconds": 0.5, "sha256": "a" * 64}
+EVALUATION = {
+    "student_steps": 1,
+    "student_samples": 8,
+    "teacher_queries": 8,
+    "seconds": 0.5,
+    "calibration_error": 3.0,
+    "worst_class_accuracy": 40.0,
+    "sha256": "a" * 64,
+}
 
 
 @pytest.fixture
