@@ -227,7 +227,7 @@ def _check_phase_losses(tree: Mapping[str, Any]) -> None:
     known = list(tree["losses"])
     for phase, settings in tree["phases"].items():
         named = settings["losses"]
-        for name in named if isinstance(named, list) else ():
+        for name in named if isinstance(named, list | tuple) else ():
             if name not in known:
                 raise ConfigError(
                     f"phases.{phase}.losses: there is no image loss '{name}' in this recipe."

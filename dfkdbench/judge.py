@@ -287,8 +287,7 @@ def _parse_line(line: bytes) -> dict[str, Any]:
 
 
 def _size_limit(network: torch.nn.Module) -> int:
-    weights: int = sum(tensor.nbytes for tensor in network.state_dict().values())
-    return weights + (1 << 20)
+    return int(sum(tensor.nbytes for tensor in network.state_dict().values())) + (1 << 20)
 
 
 def _forget(folder: RunFolder) -> None:

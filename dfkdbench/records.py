@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dfkdbench import __version__
 from dfkdbench.errors import DataError, IntegrityError
 from dfkdbench.files import read_json
 from dfkdbench.plan import Plan
+from dfkdbench.registry import CORE
 
 if TYPE_CHECKING:
     import pandas
@@ -173,14 +175,21 @@ def results_frame(results: Sequence[Result]) -> pandas.DataFrame:
 
 def environment(plan: Plan) -> dict[str, Any]:
     """Versions and hardware of this start. Not part of the run id."""
-    packages = ("dfkdbench", "torch", "torchvision", "numpy", "safetensors", *sorted(plan.participants))
+    packages = ("torch", "torchvision", "numpy", "safetensors", *sorted(plan.participants - {CORE}))
     return {
-        "packages": {name: importlib.metadata.version(name) for name in dict.fromkeys(packages)},
+        "packages": {CORE: __version__, **{name: _version_of(name) for name in packages}},
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "hardware": hardware_name(plan.device),
         "cores": os.cpu_count(),
     }
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def hardware_name(device: str) -> str:

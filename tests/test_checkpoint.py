@@ -21,7 +21,7 @@ def there_and_back(tree: Any, folder: Path) -> Any:
 
 
 def test_tree__round_trip(tmp_path: Path) -> None:
-    tree = {
+    tree: dict[str, Any] = {
         "counter": 3,
         "rate": 0.1,
         "flag": True,

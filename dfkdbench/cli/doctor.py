@@ -120,7 +120,7 @@ def _isolation() -> str:
 
 def _plugin_line(row: dict[str, Any]) -> str:
     said = f"{row['name']} ({row['distribution']} {row['version']}, {row['module']}): {row['status']}"
-    return f"{said}: {row['brings']}" if row["status"] != "ok" else f"{said}, {len(row['brings'])} parts"
+    return f"{said}, {len(row['parts'])} parts" if row["status"] == "ok" else f"{said}: {row['reason']}"
 
 
 def _teachers() -> dict[str, Any]:

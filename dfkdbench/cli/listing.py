@@ -176,7 +176,8 @@ def plugin_rows(registry: Registry) -> list[Row]:
             "module": plugin.module,
             "api": plugin.api,
             "status": plugin.status,
-            "brings": plugin.reason or plugin.parts,
+            "parts": plugin.parts,
+            "reason": plugin.reason,
         }
         for plugin in registry.plugins
     ]
@@ -195,4 +196,4 @@ def _cell(value: Any) -> str:
         return names(f"{count} {kind if count == 1 else PLURAL[kind]}" for kind, count in counts.items())
     if isinstance(value, list):
         return names(map(str, value))
-    return "-" if value is None else str(value)
+    return "-" if value in (None, "") else str(value)

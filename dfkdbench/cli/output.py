@@ -29,7 +29,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap_last
 
     On a terminal the last column is cut to the width, or wrapped where `wrap_last`; elsewhere it is whole.
     """
-    room = _room_for_last(columns, rows) if sys.stdout.isatty() else None
+    room = _room_for_last(columns, rows) if _on_terminal() else None
     limits: list[int | None] | None = None
     if room is not None and wrap_last:
         limits = [*[None] * (len(columns) - 1), room]
@@ -56,9 +56,14 @@ def print_facts(facts: Mapping[str, str], indent: str = "  ") -> None:
         click.echo(f"{indent}{name:<{width}}  {value}")
 
 
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 def _room_for_last(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Characters that the other columns leave to the last one on this terminal."""
-    taken = sum(max(len(row[index]) for row in (columns, *rows)) + 2 for index in range(len(columns) - 1))
+    titles = [f"{column}  " for column in columns]  # tabulate leaves two spaces more behind a title
+    taken = sum(max(len(row[index]) for row in (titles, *rows)) + 2 for index in range(len(columns) - 1))
     return max(shutil.get_terminal_size().columns - taken, _NARROWEST_TEXT)
 
 

@@ -19,7 +19,11 @@ class ConvNetworkOptions(Options):
     channels: tuple[int, int, int] = Field(
         (128, 128, 64), description="Channels after the linear layer, the first and the second convolution."
     )
-    norm_eps: float = Field(1e-5, gt=0, description="eps of the two inner batch norms; the DAFL family has 0.8.")
+    norm_eps: float = Field(
+        1e-5,
+        gt=0,
+        description="eps of the two inner batch norms; 0.8 in the code of Chen et al. (2019) and its successors.",
+    )
     slope: float = Field(0.2, ge=0, description="Negative slope of LeakyReLU.")
     output_activation: OutputActivation = Field("tanh", description="Activation after the last convolution.")
     output_norm: OutputNorm = Field(

@@ -1,0 +1,170 @@
+"""`dfkdbench results`: tables of records, whole ones only."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from click.testing import Result as Outcome
+
+from dfkdbench.cli import main
+from dfkdbench.records import Result
+
+ACCURACIES = {0: 91.0, 1: 93.5, 2: 92.25}
+
+
+def record(plugin: str, seed: int, accuracy: float | None, **changes: Any) -> Result:
+    values: dict[str, Any] = {
+        "run_id": f"{plugin}-digits-s{seed}-{changes.pop('variant', 'x')}",
+        "protocol": "2026.1",
+        "plugin": plugin,
+        "distribution": "toy-lab",
+        "dataset": "digits",
+        "pair": "lenet_s:lenet_xs",
+        "budget": "quick",
+        "seed": seed,
+        "league": "soft-labels",
+        "status": "finished" if accuracy is not None else "diverged",
+        "error": "" if accuracy is not None else "the loss is NaN",
+        "accuracy_final": accuracy,
+        "accuracy_oracle": accuracy,
+        "accuracy_mean": accuracy,
+        "accuracy_variance": 0.125 if accuracy is not None else None,
+        "accuracy_last5": accuracy,
+        "worst_drop": 0.0 if accuracy is not None else None,
+        "teacher_accuracy": 99.0,
+        "student_sha256": "a" * 64 if accuracy is not None else None,
+        "teacher_sha256": "b" * 64,
+        "student_samples": 100,
+        "teacher_queries": 200,
+        "train_seconds": 12.5,
+        "peak_memory_mb": 300.0,
+        "replay_bytes": 0,
+        "isolation": "landlock abi 7",
+        "device": "cpu",
+        "hardware": "toy",
+        "finished_at": "2026-01-01T00:00:00+00:00",
+        "evaluations": (),
+    }
+    return Result.model_validate(values | changes)
+
+
+def store(runs: Path, result: Result, plan: dict[str, Any] | None = None) -> None:
+    folder = runs / result.run_id
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(result.model_dump_json(), encoding="utf-8")
+    plan = {"seed": result.seed, "plugin": result.plugin, "recipe": {"batch_size": 128}} if plan is None else plan
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    for seed, accuracy in ACCURACIES.items():
+        store(folder, record("toy", seed, accuracy))
+    store(folder, record("toy", 3, None))
+    store(folder, record("noise", 0, 85.0))
+    return folder
+
+
+def invoke(runs: Path, *arguments: str) -> Outcome:
+    done = CliRunner().invoke(main, ["results", "--runs", str(runs), *arguments])
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def test_results__one_row_a_run_sorted(runs: Path) -> None:
+    lines = invoke(runs).stdout.splitlines()
+    assert lines[0].startswith("| plugin ")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [(row[0], row[4], row[6], row[7]) for row in rows] == [
+        ("noise", "0", "finished", "85.00"),
+        ("toy", "0", "finished", "91.00"),
+        ("toy", "1", "finished", "93.50"),
+        ("toy", "2", "finished", "92.25"),
+        ("toy", "3", "diverged", "-"),
+    ]
+
+
+def test_results__every_format_has_every_run(runs: Path) -> None:
+    found = json.loads(invoke(runs, "--format", "json").stdout)
+    assert {row["run_id"] for row in found} == {path.name for path in runs.iterdir()}
+    assert found[-1]["accuracy_final"] is None
+    assert found[1]["student_sha256"] == "a" * 64
+    rows = list(csv.DictReader(io.StringIO(invoke(runs, "--format", "csv").stdout)))
+    assert [row["accuracy_final"] for row in rows] == ["85.0", "91.0", "93.5", "92.25", ""]
+    assert set(rows[0]) == set(Result.model_fields) - {"evaluations"}
+    latex = invoke(runs, "--format", "latex").stdout
+    assert "\\toprule" in latex
+    assert "lenet\\_s:lenet\\_xs" in latex
+    assert len(invoke(runs, "--format", "plain").stdout.splitlines()) == 2 + len(found)
+
+
+def test_results__by_cell_mean_deviation_and_failures(runs: Path) -> None:
+    rows = json.loads(invoke(runs, "--by", "cell", "--format", "json").stdout)
+    toy = next(row for row in rows if row["plugin"] == "toy")
+    assert toy["accuracy_final_mean"] == pytest.approx(statistics.mean(ACCURACIES.values()))
+    assert toy["accuracy_final_std"] == pytest.approx(statistics.stdev(ACCURACIES.values()))
+    assert (toy["seeds"], toy["failures"]) == (3, 1)
+    table = invoke(runs, "--by", "cell").stdout
+    assert "92.25 ± 1.25" in table
+    assert "| 85.00 " in table
+
+
+def test_results__by_cell_never_averages_other_settings(runs: Path) -> None:
+    other = {"seed": 4, "plugin": "toy", "recipe": {"batch_size": 256}}
+    store(runs, record("toy", 4, 50.0, variant="y"), other)
+    rows = [
+        row for row in json.loads(invoke(runs, "--by", "cell", "--format", "json").stdout) if row["plugin"] == "toy"
+    ]
+    assert sorted((row["seeds"], row["accuracy_final_mean"]) for row in rows) == [(1, 50.0), (3, 92.25)]
+    assert len({row["settings"] for row in rows}) == 2
+
+
+def test_results__by_cell_where_every_seed_failed(tmp_path: Path) -> None:
+    store(tmp_path, record("toy", 0, None))
+    line = invoke(tmp_path, "--by", "cell").stdout.splitlines()[-1]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[6] == "-"
+    assert cells[8:10] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"schema_version": 99}', '{"run_id": "x"}', "null"], ids=lambda text: text or "empty"
+)
+def test_results__unreadable_record_is_told_and_not_fatal(content: str, runs: Path) -> None:
+    (runs / "torn").mkdir()
+    (runs / "torn" / "result.json").write_text(content, encoding="utf-8")
+    done = invoke(runs, "--format", "json")
+    assert len(json.loads(done.stdout)) == 5
+    assert "Left out: " in done.stderr
+    assert str(runs / "torn" / "result.json") in done.stderr
+
+
+def test_results__unfinished_runs_are_counted(runs: Path) -> None:
+    (runs / "started").mkdir()
+    (runs / "started" / "plan.json").write_text("{}", encoding="utf-8")
+    done = invoke(runs)
+    assert "1 run(s) in" in done.stderr
+    assert "started" not in done.stdout
+
+
+@pytest.mark.parametrize("by", ["run", "cell"])
+@pytest.mark.parametrize("style", ["github", "csv", "latex", "json", "plain"])
+def test_results__empty_folder(style: str, by: str, tmp_path: Path) -> None:
+    done = invoke(tmp_path, "--format", style, "--by", by)
+    assert "There is no record in" in done.stderr
+    if style == "json":
+        assert json.loads(done.stdout) == []
+
+
+def test_results__no_folder(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["results", "--runs", str(tmp_path / "none")])
+    assert done.exit_code == 2
+    assert "There is no runs folder" in done.stderr
