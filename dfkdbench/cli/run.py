@@ -133,9 +133,11 @@ def _print_plans(plans: list[Plan], prepared: Prepared, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{"run_id": plan.run_id, **plan.model_dump(mode="json")} for plan in plans], indent=2))
         return
-    from dfkdbench.cli.settings import settings_table
+    from dfkdbench.cli.optionrows import recipe_rows
+    from dfkdbench.cli.output import in_one_line, print_table
 
-    click.echo(settings_table(prepared.resolved))
+    rows = recipe_rows(prepared.method.item, prepared.resolved)
+    print_table(("key", "value", "origin"), [(row.key, in_one_line(row.value), row.origin) for row in rows])
     for plan in plans:
         click.echo(
             f"would run {plan.run_id}: {plan.generator_steps:,} generator and {plan.student_steps:,} student steps"

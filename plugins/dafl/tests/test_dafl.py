@@ -5,13 +5,12 @@ import subprocess
 import sys
 from typing import Any
 
-import dfkdbench_dafl
 import pluggy
 import pytest
 import torch
-from dfkdbench_dafl import METHOD, RECIPE
 from torch import Tensor, nn
 
+import dfkdbench_dafl
 from dfkdbench import hookspecs
 from dfkdbench.parts.combiners import SumCombiner
 from dfkdbench.parts.generators.conv import ConvGenerator
@@ -23,6 +22,7 @@ from dfkdbench.parts.losses.one_hot import OneHotLoss
 from dfkdbench.parts.options import ClassEntropyOptions, ConvNetworkOptions, ConvOptions, KLOptions
 from dfkdbench.recipe import OptimizerOptions, Options
 from dfkdbench.seams import Setting, Signal, View
+from dfkdbench_dafl import METHOD, RECIPE
 
 WEIGHTS = {name: choice.weight for name, choice in RECIPE.losses.items()}
 

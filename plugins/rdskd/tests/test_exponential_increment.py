@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from dfkdbench_rdskd.exponential_increment import ExponentialIncrementCombiner
-from dfkdbench_rdskd.options import ExponentialIncrementOptions
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dfkdbench.errors import PlanError
 from dfkdbench.seams import Setting
+from dfkdbench_rdskd.exponential_increment import ExponentialIncrementCombiner
+from dfkdbench_rdskd.options import ExponentialIncrementOptions
 
 NAMES = ("one_hot", "class_entropy", "inter_sample_diversity")
 ONES = dict.fromkeys(NAMES, 1.0)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from dfkdbench_rdskd.inter_sample_diversity import InterSampleDiversityLoss
-from dfkdbench_rdskd.options import InterSampleDiversityOptions
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dfkdbench.errors import PlanError
 from dfkdbench.seams import Setting, View
+from dfkdbench_rdskd.inter_sample_diversity import InterSampleDiversityLoss
+from dfkdbench_rdskd.options import InterSampleDiversityOptions
 
 MakeSetting = Callable[..., Setting]
 ViewOf = Callable[[Tensor, Tensor], View]

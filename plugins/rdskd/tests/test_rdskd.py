@@ -6,16 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import dfkdbench_rdskd
 import pluggy
 import pytest
 import torch
-from dfkdbench_rdskd import METHOD, RECIPE
-from dfkdbench_rdskd.exponential_increment import ExponentialIncrementCombiner
-from dfkdbench_rdskd.inter_sample_diversity import InterSampleDiversityLoss
-from dfkdbench_rdskd.options import ExponentialIncrementOptions, InterSampleDiversityOptions
 from torch import Tensor, nn
 
+import dfkdbench_rdskd
 from dfkdbench import hookspecs
 from dfkdbench.descriptors import NEEDS
 from dfkdbench.parts.generators.conv import ConvGenerator
@@ -25,6 +21,10 @@ from dfkdbench.parts.losses.one_hot import OneHotLoss
 from dfkdbench.parts.options import ClassEntropyOptions, ConvOptions, KLOptions
 from dfkdbench.recipe import OptimizerOptions, Options
 from dfkdbench.seams import Setting, Signal, View
+from dfkdbench_rdskd import METHOD, RECIPE
+from dfkdbench_rdskd.exponential_increment import ExponentialIncrementCombiner
+from dfkdbench_rdskd.inter_sample_diversity import InterSampleDiversityLoss
+from dfkdbench_rdskd.options import ExponentialIncrementOptions, InterSampleDiversityOptions
 
 SMALL = ConvOptions(latent=10, channels=(16, 16, 8), norm_eps=0.8, optimizer=OptimizerOptions(lr=0.01))
 
