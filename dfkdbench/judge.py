@@ -6,19 +6,11 @@ The worker gets no data path and no accuracy; the judge reads what the worker wr
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -32,9 +24,9 @@ from dfkdbench.plan import Plan
 from dfkdbench.records import Result, environment, read_result, summarise
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
-from dfkdbench.sandbox import scratch_environment
-from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line
+from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
 from dfkdbench.weights import load_weights, parse_weights
+from dfkdbench.workerprocess import IN_PROCESS, first_line, signals_to, temporary_folder, training_process
 
 _POLL_SECONDS = 0.05
 _LINE_LIMIT = 1 << 20
@@ -101,6 +93,7 @@ class _Trial:
         self.end: dict[str, Any] | None = None
         self.refusal = ""
         self.isolation = ""
+        self._newest_student = b""
         self._read_bytes = 0
         self._torn = b""
 
@@ -108,45 +101,46 @@ class _Trial:
         for own in (self.folder.evaluations, self.folder.metrics):
             own.write_text("", encoding="utf-8")
         self._drain(past=True)
-        with self._worker() as worker, _signals_to(worker) as received:
-            self.isolation = _first_line(worker)
-            if self.isolation:
-                self._notify("dfkdbench_run_started", plan=self.plan.model_dump(mode="json"), isolation=self.isolation)
-            while worker.poll() is None:
-                self._drain()
-                time.sleep(_POLL_SECONDS)
-            self._drain()
-        if received:
-            raise InterruptedRun(received[0])
-        return self._conclude(worker.returncode)
+        with temporary_folder() as temporary:
+            launch = self.bench.launch(self.folder, temporary)
+            if launch.isolation == IN_PROCESS:
+                exit_status, stopped_by = self._run_here(launch)
+            else:
+                exit_status, stopped_by = self._watch_worker(launch, temporary)
+        if stopped_by and self.end is None:
+            raise InterruptedRun(stopped_by)
+        result = self._conclude(exit_status)
+        if stopped_by:
+            raise InterruptedRun(stopped_by)
+        return result
 
-    @contextmanager
-    def _worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The worker process; never left behind."""
-        temporary = Path(tempfile.mkdtemp(prefix="dfkdbench-"))  # sockets need a short path
-        launch = self.bench.launch(self.folder, temporary)
-        write_json(self.folder.launch, launch.model_dump(mode="json"))
-        module = "dfkdbench.worker" if self.plan.side == "worker" else "dfkdbench.control"
-        with self.folder.worker_log.open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, str(self.folder.root)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=worker_environment(self.folder, temporary, launch.threads),
-                close_fds=True,
-                cwd=self.folder.scratch,
-                start_new_session=True,
-            )
-        try:
-            yield worker
-        finally:
-            if worker.poll() is None:
+    def _watch_worker(self, launch: Launch, temporary: Path) -> tuple[int, int]:
+        """Exit status of the worker, and the signal that asked for the end, or 0."""
+        with training_process(self.plan, self.folder, launch, temporary) as worker, signals_to(worker) as received:
+            self._started(first_line(worker))
+            try:
+                while worker.poll() is None:
+                    self._drain()
+                    time.sleep(_POLL_SECONDS)
+                self._drain()
+            except IntegrityError as error:  # what the worker hands out is wrong: that is the run's result
                 worker.kill()
-            worker.wait()
-            if worker.stdout is not None:
-                worker.stdout.close()
-            shutil.rmtree(temporary, ignore_errors=True)
+                self.end = {"status": "failed", "error": error.message}
+        return worker.returncode or 0, received[0] if received else 0
+
+    def _run_here(self, launch: Launch) -> tuple[int, int]:
+        """The session inside this process, for debugging; its snapshots are evaluated at the end."""
+        if self.plan.side != "worker":
+            raise RunError("Controls on real data have a process of their own; --isolation in-process is for methods.")
+        self._started("none: in process")
+        exit_status = run_session(self.folder, self.plan, launch)
+        self._drain()
+        return exit_status, 0
+
+    def _started(self, isolation: str) -> None:
+        self.isolation = isolation
+        if isolation:
+            self._notify("dfkdbench_run_started", plan=self.plan.model_dump(mode="json"), isolation=isolation)
 
     def _drain(self, past: bool = False) -> None:
         """Takes in every whole line the worker has reported since the last time.
@@ -158,10 +152,13 @@ class _Trial:
         *lines, self._torn = (self._torn + data).split(b"\n")
         for report in map(_parse_line, lines):
             append_line(self.folder.metrics, report)
-            if not past:
-                self._take(report)
-            elif report.get("event") == "snapshot":
-                self._evaluate(int(report["index"]), report)
+            try:
+                if not past:
+                    self._take(report)
+                elif report.get("event") == "snapshot":
+                    self._evaluate(int(report["index"]), report)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise IntegrityError(f"The worker wrote a report that can't be used: {error!r}.") from None
 
     def _take(self, report: dict[str, Any]) -> None:
         event = report.get("event")
@@ -183,6 +180,7 @@ class _Trial:
         data = read_no_follow(path, limit=_size_limit(self.network))
         if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
             return
+        self._newest_student = data
         load_weights(self.network, parse_weights(data, str(path)), str(path))
         spec = self.plan.input
         found = evaluate(self.network, self.bench.test_set, spec.mean, spec.std, self.bench.evaluation_device)
@@ -219,7 +217,7 @@ class _Trial:
         if status == "finished" and len(self.evaluations) != len(self.plan.evaluate_at):
             status, error = "failed", "The worker finished without handing out every snapshot."
         if status == "finished":
-            write_atomically(self.folder.student, read_no_follow(self.folder.snapshot(len(self.evaluations) - 1)))
+            write_atomically(self.folder.student, self._newest_student)
             write_sheet(self.folder.raw_samples, self.folder.samples, self.plan.input)
         ordered = [self.evaluations[index] for index in sorted(self.evaluations)]
         result = summarise(self.plan, status, error, ordered, self.last, self.isolation, self.bench.teacher_accuracy)
@@ -231,49 +229,6 @@ class _Trial:
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         self.bench.notify(hook, self.plan.participants, run_id=self.plan.run_id, **arguments)
-
-
-def worker_environment(folder: RunFolder, temporary: Path, threads: int) -> dict[str, str]:
-    """The worker's environment: the same imports, caches in the run folder, no word about data."""
-    kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "VIRTUAL_ENV")
-    return {
-        **{name: os.environ[name] for name in kept if name in os.environ},
-        **scratch_environment(folder.scratch, temporary),
-        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry and Path(entry).exists()),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": str(threads),
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    }
-
-
-@contextmanager
-def _signals_to(worker: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Passes SIGINT and SIGTERM on as a request to checkpoint; a second one kills the worker."""
-    received: list[int] = []
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) == 1:
-            worker.send_signal(signal.SIGTERM)
-        else:
-            worker.kill()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _first_line(worker: subprocess.Popen[bytes]) -> str:
-    """What the worker says is in force, before any plugin could speak; empty when it died first."""
-    if worker.stdout is None:
-        return ""
-    return worker.stdout.readline().decode(errors="replace").strip()
 
 
 def _parse_line(line: bytes) -> dict[str, Any]:

@@ -104,9 +104,9 @@ class LoopParts:
         return tuple(read_signal(teacher, images, wants) for teacher in self.teachers)
 
     def target_of(self, images: Tensor) -> Signal:
-        """The aggregated target with what the student losses want, outside every graph."""
-        with torch.no_grad(), self.autocast():
-            return self.aggregator(self.read_teachers(images, self.student_losses.teacher_wants)).detach()
+        """The aggregated target with what the student losses want; in a graph only where the images are in one."""
+        with self.autocast():
+            return self.aggregator(self.read_teachers(images, self.student_losses.teacher_wants))
 
 
 class ImageObjective:

@@ -267,3 +267,11 @@ def test_bad_input__one_clear_error_and_no_traceback(arguments, expected, tmp_pa
         assert text in outcome.stderr
     assert isinstance(outcome.exception, SystemExit)
     assert not (tmp_path / "runs").exists()
+
+
+def test_in_process__for_debugging_gives_the_same_student_and_says_so(tmp_path):
+    sealed, _ = run("--plugin", "noise", *QUICK, "--json", out=tmp_path / "sealed")
+    here, _ = run("--plugin", "noise", *QUICK, "--isolation", "in-process", "--json", out=tmp_path / "here")
+    (first,), (second,) = json.loads(sealed), json.loads(here)
+    assert second["isolation"] == "none: in process"
+    assert second["student_sha256"] == first["student_sha256"]

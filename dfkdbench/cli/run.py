@@ -65,7 +65,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the worker; all cores otherwise.")
 @click.option(
     "--isolation",
-    type=click.Choice(["auto", "landlock", "audit", "none"]),
+    type=click.Choice(["auto", "landlock", "audit", "none", "in-process"]),
     default="auto",
     show_default=True,
     help="How the worker is sealed; the record says what was in force.",

@@ -1,0 +1,116 @@
+"""Starts a run's training process, passes signals on to it, and never leaves it behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from dfkdbench.files import write_json
+from dfkdbench.plan import Plan
+from dfkdbench.runfolder import RunFolder
+from dfkdbench.sandbox import scratch_environment
+from dfkdbench.session import Launch
+
+IN_PROCESS = "in-process"
+"""Isolation for debugging: the session runs inside the judge. Boards refuse such records."""
+
+_KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "VIRTUAL_ENV")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for the worker's temporary files: its path is short, since names of sockets are limited."""
+    folder = Path(tempfile.mkdtemp(prefix="dfkdbench-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def training_process(
+    plan: Plan, folder: RunFolder, launch: Launch, temporary: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The sealed worker, or the control process on the judge's side; killed if it is still there at the end."""
+    write_json(folder.launch, launch.model_dump(mode="json"))
+    module = "dfkdbench.worker" if plan.side == "worker" else "dfkdbench.control"
+    with folder.worker_log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, str(folder.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=training_environment(folder, temporary, launch.threads),
+            close_fds=True,
+            cwd=folder.scratch,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def training_environment(folder: RunFolder, temporary: Path, threads: int) -> dict[str, str]:
+    """The process's environment: the same imports, caches in the run folder, no word about data."""
+    return {
+        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        **scratch_environment(folder.scratch, temporary),
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry and Path(entry).exists()),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": str(threads),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+
+
+def first_line(process: subprocess.Popen[bytes]) -> str:
+    """What the process says is in force, before any plugin could speak; empty when it died first."""
+    if process.stdout is None:
+        return ""
+    return process.stdout.readline().decode(errors="replace").strip()
+
+
+@contextmanager
+def signals_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Passes SIGINT and SIGTERM on as a request to checkpoint; a second one kills the process.
+
+    Yields the list that received signals are put into.
+    """
+    received: list[int] = []
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            process.send_signal(signal.SIGTERM)
+        else:
+            process.kill()
+
+    with _handlers(forward):
+        yield received
+
+
+@contextmanager
+def _handlers(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Signal handlers for the block; only the main thread can have them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, former in previous.items():
+            signal.signal(number, former)
