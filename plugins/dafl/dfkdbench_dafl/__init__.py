@@ -57,14 +57,28 @@ _CIFAR100 = {
 _README = "command lines of the official README"
 _OWN = "this suite's own: "
 
+_DIGITS = {
+    "generator.channels": (32, 16, 16),
+    "generator.optimizer.lr": 1e-4,
+    "batch_size": 64,
+    "student.lr": 5e-3,
+    "student.schedule": "cosine",
+}
+
 PRESETS = (
     Preset(
-        {"phases.distil.rounds": 200 * EPOCH}, budget="paper", source="official default: 200 epochs of 120 iterations"
+        {"phases.distil.rounds": 200 * EPOCH},
+        dataset="mnist",
+        budget="paper",
+        source="official default: 200 epochs of 120 iterations",
     ),
     Preset(_CIFAR10, dataset="cifar10", source=_README),
     Preset(_CIFAR100, dataset="cifar100", source=_README),
     Preset({"phases.distil.rounds": 2000 * EPOCH}, dataset="cifar10", budget="paper", source=_README),
     Preset({"phases.distil.rounds": 2000 * EPOCH}, dataset="cifar100", budget="paper", source=_README),
+    Preset({"batch_size": 128}, budget="quick", source=f"{_OWN}more steps for the same student samples"),
+    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen on digits, seeds 10-11"),
+    Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
 METHOD = Method(
