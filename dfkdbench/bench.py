@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +115,7 @@ class Prepared:
         """What the worker may touch, as text: no data, no other run, no accuracy."""
         others = [path for path in folder.root.parent.iterdir() if path != folder.root]
         shipped = [path for path in assets_folder().rglob("*") if path.is_file() and path not in weights]
-        protected = [*shipped, *others, folder.evaluations, folder.metrics, folder.result]
+        protected = [*shipped, *others, *_copies_of_shipped_data(), folder.evaluations, folder.metrics, folder.result]
         if self.request.data_root:
             protected.append(self.request.data_root)
         roots = [Path(module.__file__).parent for module in self._modules(plan) if module.__file__]
@@ -168,15 +170,23 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
 
 
 def notify(registry: Registry, hook: str, participants: frozenset[str], **arguments: Any) -> None:
-    """Calls an observer hook; accuracies do not go to distributions that take part in the run."""
-    removed = [module for name in participants - {CORE} for module in registry.modules_of(name)]
-    caller = registry.manager.hook
-    relay = (
-        registry.manager.subset_hook_caller(hook, remove_plugins=removed)
-        if hook == "dfkdbench_evaluated"
-        else getattr(caller, hook)
-    )
-    relay(**arguments)
+    """Calls an observer hook; accuracies do not go to distributions that take part in the run.
+
+    An observer that fails is warned about: it never ends a run.
+    """
+    blind = hook in ("dfkdbench_evaluated", "dfkdbench_run_finished")
+    removed = [module for name in participants - {CORE} for module in registry.modules_of(name)] if blind else []
+    try:
+        registry.manager.subset_hook_caller(hook, remove_plugins=removed)(**arguments)
+    except Exception as error:  # observers are other people's code
+        warnings.warn(f"An observer of {hook} failed: {type(error).__name__}: {error}", stacklevel=2)
+
+
+def _copies_of_shipped_data() -> list[Path]:
+    """Where other installed packages keep the digits images too."""
+    package = importlib.util.find_spec("sklearn")
+    places = (package.submodule_search_locations or ()) if package else ()
+    return [Path(place) / "datasets" / "data" for place in places]
 
 
 def _find_cell(registry: Registry, request: Request) -> Cell:

@@ -68,4 +68,7 @@ def dfkdbench_evaluated(run_id: str, evaluation: Mapping[str, Any]) -> None:
 
 @hookspec
 def dfkdbench_run_finished(run_id: str, result: Mapping[str, Any]) -> None:
-    """The record of a run is written. Called in the judge, also for runs that ended with a failure status."""
+    """The record of a run is written, also of one that ended with a failure status. Called in the judge.
+
+    Not delivered to distributions that take part in the run.
+    """

@@ -269,6 +269,24 @@ def test_bad_input__one_clear_error_and_no_traceback(arguments, expected, tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
+def test_full_disk__says_so_writes_no_record_and_the_run_goes_on_once_there_is_room(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user can't mount a small disk")
+    try:
+        _, stderr = run("--plugin", "noise", *QUICK, "--checkpoint-seconds", "0", out=disk, expect=1)
+        assert "disk" in stderr
+        assert "Traceback" not in stderr
+        assert not (only_folder(disk) / "result.json").exists()
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        stdout, _ = run("--plugin", "noise", *QUICK, "--json", out=disk)
+        assert json.loads(stdout)[0]["status"] == "finished"
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
 def test_in_process__for_debugging_gives_the_same_student_and_says_so(tmp_path):
     sealed, _ = run("--plugin", "noise", *QUICK, "--json", out=tmp_path / "sealed")
     here, _ = run("--plugin", "noise", *QUICK, "--isolation", "in-process", "--json", out=tmp_path / "here")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dfkdbench.records import Result
 
 LONG_SECONDS = 3600
-_MEASURED_FRACTION = 0.002
+_MEASURED_STEPS = 3
 _PLAIN_EVERY = 0.1
 
 
@@ -81,10 +81,7 @@ class Console:
     def dfkdbench_report(self, report: Mapping[str, Any]) -> None:
         """Moves the bar, and once says so where the run will take long."""
         fraction, seconds = float(report.get("fraction", 0)), float(report.get("seconds", 0))
-        if not self._estimated and fraction >= _MEASURED_FRACTION:
-            self._estimated = True
-            if seconds / fraction > LONG_SECONDS:
-                self(f"estimate about {seconds / fraction / 3600:.1f} hours on this device.{self._suggestions}")
+        self._estimate(report, seconds)
         if self._progress is not None:
             self._move_bar(fraction, self._accuracy)
         elif fraction >= self._told_fraction + _PLAIN_EVERY:
@@ -104,6 +101,16 @@ class Console:
             self(f"done     seed {result.seed}: {outcome} -> {folder}")
         else:
             self(f"ended    seed {result.seed}: {result.status}: {result.error} -> {folder}")
+
+    def _estimate(self, report: Mapping[str, Any], seconds: float) -> None:
+        """After a few measured steps, once: how long the run will take, where that is over an hour."""
+        steps = int(report.get("student_steps", 0)) + int(report.get("generator_steps", 0))
+        if self._estimated or self._plan is None or steps < _MEASURED_STEPS:
+            return
+        self._estimated = True
+        total = seconds / steps * (self._plan.student_steps + self._plan.generator_steps)
+        if total > LONG_SECONDS:
+            self(f"estimate about {total / 3600:.1f} hours on this device, going on.{self._suggestions}")
 
     def _open_bar(self, title: str) -> None:
         columns = (
