@@ -153,12 +153,15 @@ def test_control__real_data_says_that_it_is_not_sealed_and_not_data_free(tmp_pat
     assert "real-samples" in result["league"]
 
 
-def test_kill__worker_or_judge_killed_at_random_gives_the_same_student(tmp_path):
+@pytest.mark.parametrize(
+    "plugin", ["noise", pytest.param("dafl", marks=pytest.mark.slow), pytest.param("rdskd", marks=pytest.mark.slow)]
+)
+def test_kill__worker_or_judge_killed_at_random_gives_the_same_student(plugin, tmp_path):
     """Five kills at random times, of either process, then to the end."""
-    undisturbed, _ = run("--plugin", "noise", *LONG, "--json", out=tmp_path / "undisturbed")
+    arguments = ("--plugin", plugin, *LONG, "--checkpoint-seconds", "0.05")
+    undisturbed, _ = run(*arguments, "--json", out=tmp_path / "undisturbed")
     expected = json.loads(undisturbed)[0]["student_sha256"]
     out, generator, killed = tmp_path / "killed", random.Random(7), 0
-    arguments = ("--plugin", "noise", *LONG, "--checkpoint-seconds", "0.05")
     for attempt in range(5):
         judge = start(*arguments, out=out)
         worker = worker_of(judge)
