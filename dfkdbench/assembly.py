@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from dfkdbench.descriptors import SIGNALS
+from dfkdbench.errors import PlanError
 from dfkdbench.loop import Loop, LoopParts, StandardLoop, group_losses
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
@@ -85,6 +87,7 @@ class Assembly:
             student_losses=group_losses(_entries(student_losses, plan.student_losses)),
             replay=built["replay"],
             aggregator=built["aggregator"],
+            target_wants=_target_wants(plan),
             meter=self.meter,
             device=device,
             precision=plan.recipe.precision,
@@ -134,6 +137,7 @@ class Assembly:
             teacher_shapes=_signal_shapes(teachers[0], shape, device),
             rng=self.streams,
             real=real,
+            final_layer=final_layer(teachers[0]) if "final_layer" in plan.access else None,
         )
 
     def _build(self, part: PlannedPart, role: str, setting: Setting) -> Any:
@@ -141,6 +145,24 @@ class Assembly:
         with seeded_initialisation(derive_seed(self.plan.seed, role)):
             built = import_target(part.target)(options, setting.for_role(role))
         return built.to(setting.device) if isinstance(built, nn.Module) else built
+
+
+def final_layer(network: nn.Module) -> Tensor:
+    """Weights (K, D) of the last linear layer.
+
+    Raises:
+        PlanError: The network has no linear layer.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise PlanError(f"The teacher ({type(network).__name__}) has no linear layer whose weights could be read.")
+    return layers[-1].weight.detach()
+
+
+def _target_wants(plan: Plan) -> frozenset[str]:
+    """Signals of the teachers that student losses and replay look at."""
+    parts = [*plan.student_losses.values(), plan.slots["replay"]]
+    return frozenset(need for part in parts for need in part.needs if need in SIGNALS)
 
 
 def _entries(losses: Mapping[str, Any], planned: Mapping[str, PlannedPart]) -> dict[str, Any]:

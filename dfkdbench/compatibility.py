@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dfkdbench.config import Resolved, ResolvedPart
-from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS, DatasetSpec, Method, ModelSpec
+from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS, Component, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import PlanError
 
 _ACCESS_BEHIND = {"stages": "features"}
 """Needs that are a form of another kind of access."""
+
+_OF_GENERATORS = {
+    "labels": "labelled images",
+    "network": "a network of latents",
+    "latents": "latents that can be used again",
+}
+"""What a generator may provide, in words."""
 
 
 def needed_access(method: Method, resolved: Resolved) -> frozenset[str]:
@@ -47,37 +54,11 @@ def check_parts(method: Method, resolved: Resolved, teacher: ModelSpec, student:
     Raises:
         PlanError: With the need that is not met and what would meet it.
     """
-    generator = resolved.slots["generator"].component
     if method.loop is not None:
         _check_honoured(method, resolved)
     for part in resolved.parts():
-        needs = part.component.needs
-        title = f"The {part.component.kind} '{part.component.name}'"
-        if "batch_norm" in needs and "batch_norm" not in teacher.signals:
-            raise PlanError(
-                f"{title} needs batch-norm statistics, and the teacher '{teacher.name}' has no batch norm. "
-                f"Choose a pair whose teacher has it (dfkdbench list models), or leave the loss out"
-                f"{_without(part)}."
-            )
-        for signal in ("features", "stages"):
-            if signal in needs and signal not in teacher.signals:
-                raise PlanError(
-                    f"{title} needs the teacher's {signal}, which the model '{teacher.name}' does not give."
-                )
-            if f"student_{signal}" in needs and signal not in student.signals:
-                raise PlanError(
-                    f"{title} needs the student's {signal}, which the model '{student.name}' does not give."
-                )
-        if "several_teachers" in needs and teacher_count < 2:
-            raise PlanError(f"{title} needs several teachers; there is {teacher_count}. Say --teachers 3.")
-        if "labels" in needs and "labels" not in generator.provides:
-            raise PlanError(f"{title} needs labelled images, and the generator '{generator.name}' gives none.")
-    for name, phase in resolved.recipe.phases.items():
-        if phase.student_images == "shared" and (phase.order == "student_first" or not phase.generator_steps):
-            raise PlanError(
-                f"Phase '{name}' has student_images=shared, which needs a generator step before the student step "
-                "in the round. Say order=generator_first and generator_steps of at least 1, or student_images=fresh."
-            )
+        _check_needs(part, resolved.slots["generator"].component, teacher, student, teacher_count)
+    _check_phases(resolved)
     if not resolved.student_losses:
         raise PlanError("No student loss is left. Add one, for example --loss kl.")
     if teacher_count > 1 and resolved.slots["aggregator"].component.name == "first":
@@ -85,6 +66,48 @@ def check_parts(method: Method, resolved: Resolved, teacher: ModelSpec, student:
             f"{teacher_count} teachers were asked for, and the aggregator 'first' listens to one. "
             "Say --aggregator mean (dfkdbench list aggregators)."
         )
+
+
+def _check_needs(
+    part: ResolvedPart, generator: Component, teacher: ModelSpec, student: ModelSpec, teacher_count: int
+) -> None:
+    """Refuses a part whose needs are not met."""
+    needs = part.component.needs
+    title = f"The {part.component.kind} '{part.component.name}'"
+    if "batch_norm" in needs and "batch_norm" not in teacher.signals:
+        raise PlanError(
+            f"{title} needs batch-norm statistics, and the teacher '{teacher.name}' has no batch norm. "
+            f"Choose a pair whose teacher has it (dfkdbench list models), or leave the loss out{_without(part)}."
+        )
+    for signal in ("features", "stages", "heads"):
+        if signal in needs and signal not in teacher.signals:
+            raise PlanError(f"{title} needs the teacher's {signal}, which the model '{teacher.name}' does not give.")
+        if f"student_{signal}" in needs and signal not in student.signals:
+            raise PlanError(f"{title} needs the student's {signal}, which the model '{student.name}' does not give.")
+    if "several_teachers" in needs and teacher_count < 2:
+        raise PlanError(f"{title} needs several teachers; there is {teacher_count}. Say --teachers 3.")
+    for need, words in _OF_GENERATORS.items():
+        if need in needs and need not in generator.provides:
+            raise PlanError(f"{title} needs {words}, and the generator '{generator.name}' gives none.")
+
+
+def _check_phases(resolved: Resolved) -> None:
+    """Refuses phases whose student images can't be had."""
+    generator = resolved.slots["generator"].component
+    for name, phase in resolved.recipe.phases.items():
+        if phase.student_images not in ("shared", "remade"):
+            continue
+        if phase.order == "student_first" or not phase.generator_steps:
+            raise PlanError(
+                f"Phase '{name}' has student_images={phase.student_images}, which needs a generator step before the "
+                "student step in the round. Say order=generator_first and generator_steps of at least 1, or "
+                "student_images=fresh."
+            )
+        if phase.student_images == "remade" and "latents" not in generator.provides:
+            raise PlanError(
+                f"Phase '{name}' has student_images=remade, and the generator '{generator.name}' can't make its last "
+                f"images anew. Say --set phases.{name}.student_images=held."
+            )
 
 
 def _without(part: ResolvedPart) -> str:

@@ -31,16 +31,29 @@ TEACHER_ACCESS = (
 PRIORS = ("class_names", "external_prior", "real_samples")
 """Knowledge from outside the teacher. Each makes a league of its own."""
 
-SIGNALS = ("features", "stages", "batch_norm")
+SIGNALS = ("features", "stages", "batch_norm", "heads")
 """What a forward pass can return beside its logits (see `dfkdbench.seams.Taps`)."""
 
 NEEDS = frozenset(
-    (*TEACHER_ACCESS, *PRIORS, "stages", "labels", "student", "student_features", "student_stages", "several_teachers")
+    (
+        *TEACHER_ACCESS,
+        *PRIORS,
+        "stages",
+        "labels",
+        "student",
+        "student_features",
+        "student_stages",
+        "student_heads",
+        "network",
+        "latents",
+        "several_teachers",
+    )
 )
 """Everything a component may say that it needs.
 
 `labels`: the generator says which class each image was made for. `student`: the loss looks at the
-student's output. `several_teachers`: makes sense with two or more teachers only.
+student's output. `network`, `latents`: the generator is a network of latents, and can make its last images
+anew. `several_teachers`: makes sense with two or more teachers only.
 """
 
 
@@ -56,7 +69,8 @@ class Component:
         options: Pydantic model of its options; every field has a default and a description.
         role: For losses: on `image`s (trains the generator) or on the `student`.
         needs: What must be there for it to work; names from `NEEDS`.
-        provides: What others may count on: `images_with_gradient` and `labels` of a generator.
+        provides: What others may count on: `images_with_gradient`, `labels`, `network` and
+            `latents` of a generator.
         version: Changes whenever the numbers it gives change; part of the run id.
         paper: Where it comes from.
     """

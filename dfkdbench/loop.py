@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,18 @@ from torch import Tensor, nn
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import Stepper
 from dfkdbench.plan import PlannedPhase
-from dfkdbench.seams import Aggregator, Batch, Combiner, Generator, Loss, Replay, Signal, View, read_signal
+from dfkdbench.seams import (
+    Aggregator,
+    Batch,
+    Combiner,
+    Generator,
+    Loss,
+    NetworkGenerator,
+    Replay,
+    Signal,
+    View,
+    read_signal,
+)
 
 
 class Loop(Protocol):
@@ -72,7 +83,7 @@ def group_losses(entries: Mapping[str, tuple[Loss, float, frozenset[str]]]) -> W
 
 @dataclass(frozen=True)
 class LoopParts:
-    """Everything a loop works with."""
+    """Everything a loop works with. `target_wants`: what student losses and replay want of the teachers."""
 
     phases: tuple[PlannedPhase, ...]
     batch_size: int
@@ -88,6 +99,7 @@ class LoopParts:
     student_losses: WeightedLosses
     replay: Replay
     aggregator: Aggregator
+    target_wants: frozenset[str]
     meter: Meter
     device: torch.device
     precision: str
@@ -106,7 +118,7 @@ class LoopParts:
     def target_of(self, images: Tensor) -> Signal:
         """The aggregated target with what the student losses want; in a graph only where the images are in one."""
         with self.autocast():
-            return self.aggregator(self.read_teachers(images, self.student_losses.teacher_wants))
+            return self.aggregator(self.read_teachers(images, self.target_wants))
 
 
 class ImageObjective:
@@ -118,7 +130,7 @@ class ImageObjective:
     def __init__(self, parts: LoopParts, phase: PlannedPhase) -> None:
         self._parts = parts
         self._losses = parts.losses.only(phase.phase.losses, parts.loss_needs)
-        self._wants = self._losses.teacher_wants | parts.student_losses.teacher_wants
+        self._wants = self._losses.teacher_wants | parts.target_wants
         self._student_training = phase.phase.student_mode == "train"
         self.shared: tuple[Batch, Signal] | None = None
 
@@ -130,11 +142,17 @@ class ImageObjective:
             target = parts.aggregator(signals)
             student = self._read_student(images) if self._losses.look_at_student else None
         parts.meter.count_queries(images.shape[0] * len(signals))  # the backward pass
-        view = View(images, target, signals, student, labels)
+        view = View(images, target, signals, student, labels, self._ask)
         terms = {name: loss(view) for name, loss in self._losses.losses.items()}
         parts.meter.add(terms)
         self.shared = (Batch(images.detach(), labels), target.detach())
         return parts.combiner(terms, self._losses.weights)
+
+    def _ask(self, images: Tensor) -> Signal:
+        """The aggregated signal of other images than the generator's batch, in their graph."""
+        self._parts.meter.count_queries(images.shape[0] * len(self._parts.teachers))  # the backward pass
+        with self._parts.autocast():
+            return self._parts.aggregator(self._parts.read_teachers(images, self._wants))
 
     def _read_student(self, images: Tensor) -> Signal:
         """The student's signal with gradient to the images only."""
@@ -158,6 +176,7 @@ class StandardLoop:
         self._parts = parts
         self._phase = 0
         self._round = 0
+        parts.replay.follow(parts.generator)
         self._objective = self._enter_phase()
 
     @property
@@ -206,12 +225,23 @@ class StandardLoop:
             self._parts.meter.generator_steps += planned.phase.generator_steps
 
     def _teach_student(self, planned: PlannedPhase) -> None:
-        shared = self._objective.shared if planned.phase.student_images == "shared" else None
+        held = self._held_batch(planned.phase.student_images) if planned.phase.student_steps else None
         for _ in range(planned.phase.student_steps):
-            batch, target = (
-                shared if shared is not None else (self._parts.generator.sample(self._parts.batch_size), None)
-            )
-            self._student_step(batch, target)
+            if held is not None:
+                self._student_step(*held)
+            else:
+                self._student_step(self._parts.generator.sample(self._parts.batch_size), None)
+
+    def _held_batch(self, images: str) -> tuple[Batch, Signal] | None:
+        """The batch that all student steps of the round share, with its target; None for fresh ones each."""
+        if images == "fresh" or (images == "shared" and self._objective.shared is None):
+            return None
+        if images == "shared":
+            return self._objective.shared
+        generator = self._parts.generator
+        learned = images == "remade" and self._objective.shared is not None
+        batch = cast(NetworkGenerator, generator).remake() if learned else generator.sample(self._parts.batch_size)
+        return batch, self._parts.target_of(batch.images)
 
     def _student_step(self, fresh: Batch, target: Signal | None) -> None:
         parts = self._parts

@@ -51,10 +51,11 @@ class Phase(Options):
     order: Literal["generator_first", "student_first"] = Field(
         "generator_first", description="Which of the two comes first in a round."
     )
-    student_images: Literal["fresh", "shared"] = Field(
+    student_images: Literal["fresh", "shared", "held", "remade"] = Field(
         "fresh",
-        description="Images of the student steps: fresh samples, or the batch of the last generator step "
-        "(made before that step's update, teacher output reused).",
+        description="Images of the student steps. fresh: a new sample each step. held: one new sample a round, its "
+        "target asked for once. shared: the batch of the last generator step, made before that step's update, target "
+        "reused. remade: the latents of that step through the updated generator, once a round.",
     )
     generator_mode: Literal["train", "eval"] = Field(
         "train", description="Generator mode when sampling for the student."

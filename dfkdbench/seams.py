@@ -40,6 +40,12 @@ class Taps:
         self.features: Tensor | None = None
         self.stages: list[Tensor] = []
         self.batch_norm: list[BatchStatistics] = []
+        self.heads: tuple[Tensor, ...] = ()
+
+    def tap_heads(self, heads: Sequence[Tensor]) -> None:
+        """Keeps the logits (B, K) of each head of a network that has several."""
+        if "heads" in self.wants:
+            self.heads = tuple(heads)
 
     def tap_features(self, features: Tensor) -> None:
         """Keeps the feature vector (B, D) as the architecture defines it (LeNet-5: output of the third convolution)."""
@@ -66,12 +72,14 @@ class Signal(NamedTuple):
         features: Feature vector (B, D) as the architecture defines it, where asked for.
         stages: Outputs of the stages (B, C, H, W), where asked for.
         batch_norm: Statistics of every batch-norm layer, in order, where asked for.
+        heads: Logits (B, K) of each head of a network that has several, where asked for.
     """
 
     logits: Tensor
     features: Tensor | None = None
     stages: tuple[Tensor, ...] = ()
     batch_norm: tuple[BatchStatistics, ...] = ()
+    heads: tuple[Tensor, ...] = ()
 
     def detach(self) -> Signal:
         """The same values outside every graph; batch-norm statistics are dropped."""
@@ -95,7 +103,7 @@ def read_signal(network: Network, images: Tensor, wants: frozenset[str]) -> Sign
         logits = logits.float()
     if taps is None:
         return Signal(logits)
-    return Signal(logits, taps.features, tuple(taps.stages), tuple(taps.batch_norm))
+    return Signal(logits, taps.features, tuple(taps.stages), tuple(taps.batch_norm), taps.heads)
 
 
 class Batch(NamedTuple):
@@ -114,6 +122,8 @@ class View(NamedTuple):
         teachers: Each teacher's own signal, in order.
         student: The student's signal, or None where no active loss needs it.
         labels: Classes the images were made for (B,), where the generator provides them.
+        ask: `ask(images)` -> the aggregated signal of other images, such as another view of these, with the same
+            signals as `teacher` and in the graph of its argument; counted as teacher queries. In image losses only.
     """
 
     images: Tensor
@@ -121,6 +131,7 @@ class View(NamedTuple):
     teachers: tuple[Signal, ...]
     student: Signal | None = None
     labels: Tensor | None = None
+    ask: Callable[[Tensor], Signal] | None = None
 
 
 Objective = Callable[..., Tensor]
@@ -141,6 +152,7 @@ class Setting:
         generator_steps: Steps of `generator.fit` planned over the whole run.
         student_steps: Student steps planned over the whole run.
         rng: Role name -> random generator of that role, on the device; adding a role moves no other's.
+        final_layer: Weights (K, D) of the first teacher's last linear layer, where a part needs `final_layer`.
         real: All labelled real samples; given to controls on the judge's side only.
     """
 
@@ -155,6 +167,7 @@ class Setting:
     teacher_shapes: Mapping[str, tuple[int, ...]]
     rng: Callable[[str], torch.Generator]
     real: Batch | None = None
+    final_layer: Tensor | None = None
 
     def for_role(self, role: str) -> Setting:
         """The same setting with random streams of this role's own."""
@@ -201,6 +214,26 @@ class Generator(Stateful, Protocol):
         ...
 
 
+class NetworkGenerator(Generator, Protocol):
+    """A generator that provides `network`: images are `network(latents)`.
+
+    One that provides `latents` can make the images of its last fit step anew.
+    """
+
+    @property
+    def network(self) -> nn.Module:
+        """Latents (B, Z) to images (B, C, H, W)."""
+        ...
+
+    def draw_latents(self, count: int) -> Tensor:
+        """Fresh latents (count, Z) from the generator's own random stream."""
+        ...
+
+    def remake(self) -> Batch:
+        """Images of the latents of the last fit step through the network as it is now, without gradient."""
+        ...
+
+
 class Loss(Stateful, Protocol):
     """A term of the generator's objective or of the student's."""
 
@@ -219,6 +252,10 @@ class Combiner(Stateful, Protocol):
 
 class Replay(Stateful, Protocol):
     """Memory of past samples. Active: it may train itself and ask the teacher."""
+
+    def follow(self, generator: Generator) -> None:
+        """Called once, before the first round. A memory that needs `network` keeps hold of the generator here."""
+        ...
 
     @property
     def nbytes(self) -> int:

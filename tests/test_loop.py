@@ -45,12 +45,17 @@ class ToyGenerator(nn.Module):
 
     def fit(self, objective, steps):
         for _ in range(steps):
-            images = self._images(BATCH)
+            self.latents = torch.randn(BATCH, 1, SIZE, SIZE, generator=self.rng)
+            images = self.latents * self.weight
             self.made.append(images.detach().clone())
             loss = objective(images)
             (gradient,) = torch.autograd.grad(loss, self.weight)
             with torch.no_grad():
                 self.weight -= 0.1 * gradient
+
+    @torch.no_grad()
+    def remake(self):
+        return Batch(self.latents * self.weight)
 
     @torch.no_grad()
     def sample(self, count):
@@ -96,6 +101,10 @@ class Memory(Stateless):
 
     def __init__(self):
         self.batches = []
+        self.followed = None
+
+    def follow(self, generator):
+        self.followed = generator
 
     def observe(self, batch, target_of):
         self.batches.append(batch.images)
@@ -124,6 +133,7 @@ def make_parts(*phases: Phase, image_losses=None, replay_size=0, **changes) -> L
         "student_losses": group_losses({"imitation": (Imitation(), 1.0, frozenset({"student"}))}),
         "replay": Memory(),
         "aggregator": First(),
+        "target_wants": frozenset(),
         "meter": Meter(),
         "device": torch.device("cpu"),
         "precision": "fp32",
@@ -159,6 +169,43 @@ def test_fresh_images__each_student_step_samples_its_own():
         "teacher_queries": 3 * BATCH * 2 + 15 * BATCH,
         "generator_steps": 3,
     }
+
+
+def test_held_images__one_sample_and_one_target_a_round():
+    parts = make_parts(Phase(student_images="held", student_steps=4, rounds=2))
+    run(parts)
+    imitation = parts.student_losses.losses["imitation"]
+    assert len(parts.generator.made) == 2 * (1 + 1)
+    assert parts.teachers[0].calls == 2 * (1 + 1)
+    assert all(torch.equal(imitation.images[0], images) for images in imitation.images[1:4])
+    assert not torch.equal(imitation.images[0], imitation.images[4])
+
+
+def test_remade_images__the_same_latents_through_the_updated_generator():
+    parts = make_parts(Phase(student_images="remade", student_steps=2, rounds=1))
+    run(parts)
+    made, taught = parts.generator.made[0], parts.student_losses.losses["imitation"].images
+    torch.testing.assert_close(taught[0], made * parts.generator.weight.detach())
+    assert not torch.equal(taught[0], made)
+    assert torch.equal(taught[0], taught[1])
+
+
+def test_ask__a_loss_may_look_at_other_images_in_their_graph():
+    class OtherView(Stateless):
+        def __call__(self, view):
+            return view.ask(view.images.flip(3)).logits.square().mean()
+
+    parts = make_parts(Phase(student_steps=0, rounds=1), image_losses={"other": (OtherView(), 1.0, frozenset())})
+    run(parts)
+    assert parts.teachers[0].calls == 2
+    assert parts.meter.teacher_queries == 4 * BATCH
+    assert not torch.equal(parts.generator.weight, torch.ones(SIZE, SIZE))
+
+
+def test_replay__follows_the_generator_from_the_start():
+    parts = make_parts(Phase())
+    StandardLoop(parts)
+    assert parts.replay.followed is parts.generator
 
 
 def test_order__student_first():

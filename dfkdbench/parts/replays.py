@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dfkdbench.recipe import Options
-from dfkdbench.seams import Batch, Setting, Stateless, TargetOf
+from dfkdbench.seams import Batch, Generator, Setting, Stateless, TargetOf
 
 
 class NoReplay(Stateless):
@@ -11,6 +11,9 @@ class NoReplay(Stateless):
 
     def __init__(self, options: Options, setting: Setting) -> None:
         pass
+
+    def follow(self, generator: Generator) -> None:
+        """Does nothing."""
 
     @property
     def nbytes(self) -> int:

@@ -14,7 +14,7 @@ GENERATORS = (
         target="dfkdbench.parts.generators.conv:ConvGenerator",
         summary="Convolutional generator of Chen et al. (2019) and its successors, trained under the image losses.",
         options=options.ConvOptions,
-        provides=frozenset({"images_with_gradient"}),
+        provides=frozenset({"images_with_gradient", "network", "latents"}),
         paper="Chen et al., Data-Free Learning of Student Networks, ICCV 2019",
     ),
     Component(

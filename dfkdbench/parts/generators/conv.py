@@ -35,12 +35,14 @@ class ConvGenerator:
         self._device = setting.device
         self._rng = setting.rng("generator.latents")
         self._sampling_mode = True
+        self._latents: Tensor | None = None
 
     def fit(self, objective: Objective, steps: int) -> None:
         """One optimiser step on a fresh batch of images, `steps` times."""
         self.network.train()
         for _ in range(steps):
-            loss = objective(self.network(self._draw(self._batch_size)))
+            self._latents = self.draw_latents(self._batch_size)
+            loss = objective(self.network(self._latents))
             self.optimizer.zero_grad()
             torch.autograd.backward(loss)
             self.optimizer.step()
@@ -49,7 +51,19 @@ class ConvGenerator:
     def sample(self, count: int) -> Batch:
         """Fresh images; in train mode they are normalised by the batch and move the running statistics."""
         self.network.train(self._sampling_mode)
-        return Batch(self.network(self._draw(count)))
+        return Batch(self.network(self.draw_latents(count)))
+
+    @torch.no_grad()
+    def remake(self) -> Batch:
+        """Images of the latents of the last fit step, in the mode of `sample`.
+
+        Raises:
+            ValueError: There was no fit step yet.
+        """
+        if self._latents is None:
+            raise ValueError("there are no images to make anew before the first fit step")
+        self.network.train(self._sampling_mode)
+        return Batch(self.network(self._latents))
 
     def train(self, mode: bool = True) -> None:
         """Sets the mode of `sample`."""
@@ -69,5 +83,6 @@ class ConvGenerator:
         self.optimizer.load_state_dict(state["optimizer"])
         self._rng.set_state(state["rng"])
 
-    def _draw(self, count: int) -> Tensor:
+    def draw_latents(self, count: int) -> Tensor:
+        """Fresh latents (count, Z) from N(0, I)."""
         return torch.randn(count, self._latent, device=self._device, generator=self._rng)
