@@ -6,6 +6,7 @@ The worker gets no data path and no accuracy; the judge reads what the worker wr
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -224,6 +225,7 @@ class _Trial:
         write_json(self.folder.result, result.model_dump(mode="json"))
         for checkpoint in self.folder.checkpoints.iterdir():
             checkpoint.unlink()
+        shutil.rmtree(self.folder.scratch, ignore_errors=True)
         self._notify("dfkdbench_run_finished", result=result.model_dump(mode="json"))
         return result
 
