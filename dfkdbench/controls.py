@@ -26,6 +26,13 @@ _SGD_CELLS = tuple(
 )
 
 
+_DIGITS = {"batch_size": 64, "student.lr": 5e-3}
+_SAME_UPDATES = Preset(_DIGITS, dataset="digits", source="as many updates as the methods make there")
+_SMALL_GENERATOR = Preset(
+    {"generator.channels": (64, 16, 16)}, dataset="digits", source="the size of generator that methods use there"
+)
+
+
 def _control(name: str, summary: str, generator: str, student_loss: str) -> Method:
     recipe = Recipe(
         generator=PartChoice(name=generator),
@@ -33,7 +40,11 @@ def _control(name: str, summary: str, generator: str, student_loss: str) -> Meth
         student=OptimizerOptions(kind="adam", lr=2e-3, schedule="cosine"),
         phases=_STUDENT_ONLY,
     )
-    presets = _SGD_CELLS + (_AUGMENTED if generator == "real" else ())
+    presets = (*_SGD_CELLS, _SAME_UPDATES)
+    if generator == "real":
+        presets += _AUGMENTED
+    if generator == "frozen":
+        presets += (_SMALL_GENERATOR,)
     return Method(name=name, summary=summary, recipe=recipe, presets=presets)
 
 
