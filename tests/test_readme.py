@@ -55,7 +55,7 @@ def test_plugin_example__is_a_method_that_runs(make_distribution, tmp_path, requ
         plugin="mine",
         dataset="digits",
         budget="smoke",
-        settings={"batch_size": 16, "generator.channels": [8, 8, 8]},
+        settings={"batch_size": 64, "generator.channels": [8, 8, 8]},
         out=tmp_path / "runs",
     )
     assert result.status == "finished", result.error

@@ -103,7 +103,7 @@ def test_shipped__are_the_promised_ones_and_small() -> None:
 @pytest.mark.parametrize("teacher", SHIPPED, ids=lambda bundle: bundle.name)
 def test_shipped__load_as_pinned(teacher: TeacherBundle, models: dict[str, ModelSpec]) -> None:
     load_teacher(teacher, models[teacher.card.arch])
-    assert teacher.card.accuracy > 98
+    assert teacher.card.accuracy > 97.5  # without crops the LeNet teachers reach 97.8 to 99.0
 
 
 @pytest.mark.parametrize("teacher", DIGITS, ids=lambda bundle: bundle.name)
