@@ -72,6 +72,7 @@ def training_environment(folder: RunFolder, temporary: Path, threads: int) -> di
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry and Path(entry).exists()),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",  # on a busy machine, waiting threads that spin cost ten times the work
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
 
