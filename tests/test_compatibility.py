@@ -172,3 +172,34 @@ def test_shared_images__each_phase_is_looked_at(registry: Registry) -> None:
     phases = {"one": Phase(rounds=1), "two": Phase(student_images="shared", order="student_first")}
     method = replace(METHOD, recipe=METHOD.recipe.model_copy(update={"phases": phases}))
     assert "Phase 'two'" in refusal(registry, method=method)
+
+
+MEMORIES = """
+    from dfkdbench.descriptors import Component
+    from dfkdbench.hookspecs import hookimpl
+
+    API = 1
+
+    @hookimpl
+    def dfkdbench_generators():
+        return [Component(kind="generator", name="labelled", target="x:y", summary="Toy.", provides=frozenset({"labels"}))]
+
+    @hookimpl
+    def dfkdbench_replays():
+        return [
+            Component(kind="replay", name="with_labels", target="x:y", summary="Toy.", provides=frozenset({"labels"})),
+            Component(kind="replay", name="without_labels", target="x:y", summary="Toy."),
+        ]
+"""
+
+
+def test_remembered_images__without_labels_are_refused_where_a_student_loss_needs_them(
+    make_distribution: Callable[..., str], registry_of_site: Callable[[], Registry]
+) -> None:
+    make_distribution("memories", MEMORIES)
+    registry = registry_of_site()
+    labelled = ("generator=labelled", "student_losses.cross_entropy.weight=1.0")
+    check(registry, *labelled, "replay=with_labels")
+    check(registry, "generator=labelled", "replay=without_labels")
+    with pytest.raises(PlanError, match="'cross_entropy' needs labelled images.*'without_labels' remembers no labels"):
+        check(registry, *labelled, "replay=without_labels")
