@@ -182,7 +182,8 @@ MEMORIES = """
 
     @hookimpl
     def dfkdbench_generators():
-        return [Component(kind="generator", name="labelled", target="x:y", summary="Toy.", provides=frozenset({"labels"}))]
+        labels = frozenset({"labels"})
+        return [Component(kind="generator", name="labelled", target="x:y", summary="Toy.", provides=labels)]
 
     @hookimpl
     def dfkdbench_replays():
@@ -201,5 +202,5 @@ def test_remembered_images__without_labels_are_refused_where_a_student_loss_need
     labelled = ("generator=labelled", "student_losses.cross_entropy.weight=1.0")
     check(registry, *labelled, "replay=with_labels")
     check(registry, "generator=labelled", "replay=without_labels")
-    with pytest.raises(PlanError, match="'cross_entropy' needs labelled images.*'without_labels' remembers no labels"):
+    with pytest.raises(PlanError, match=r"'cross_entropy' needs labelled images.*'without_labels' remembers no labels"):
         check(registry, *labelled, "replay=without_labels")

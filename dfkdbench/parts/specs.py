@@ -127,6 +127,16 @@ IMAGE_LOSSES = (
         needs=_GRADIENTS_OF_LOGITS,
         paper="Choi et al., Data-Free Network Quantization With Adversarial Knowledge Distillation, CVPRW 2020",
     ),
+    Component(
+        kind="loss",
+        role="image",
+        name="js_disagreement",
+        target="dfkdbench.parts.losses.js_disagreement:JSDisagreementLoss",
+        summary="Disagreement, bounded: one minus a clamped Jensen-Shannon divergence of teacher and student.",
+        options=options.JSDisagreementOptions,
+        needs=_GRADIENTS_OF_LOGITS | {"student"},
+        paper="Binici et al., Robust and Resource-Efficient Data-Free Knowledge Distillation, AAAI 2022",
+    ),
 )
 
 COMBINERS = (
