@@ -54,13 +54,11 @@ PRESETS = (
         source="re-implementation by Patel et al.: 400 epochs of 36 rounds",
     ),
     *(
-        Preset(
-            _SMALL_CELLS, dataset=dataset, source=f"{_OWN}Adam for LeNets, as the official code of PRE-DFKD on MNIST"
-        )
+        Preset(_SMALL_CELLS, dataset=dataset, source=f"{_OWN}Adam for LeNets")
         for dataset in ("mnist", "fashion_mnist", "kmnist", "usps", "digits")
     ),
     Preset({"batch_size": 128}, budget="quick", source=f"{_OWN}more steps for the same student samples"),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen on digits, seeds 10-11"),
+    Preset(_DIGITS, dataset="digits", source=f"{_OWN}small networks for small images, tried on seed 10 alone"),
     Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
