@@ -8,10 +8,15 @@ from typing import Any
 
 import pluggy
 import pytest
+import torch
 
 import dfkdbench_mad
 from dfkdbench import hookspecs
 from dfkdbench.api import run
+from dfkdbench.assembly import Assembly
+from dfkdbench.bench import Request, prepare
+from dfkdbench.checkpoint import load_tree, save_tree
+from dfkdbench.cli.console import Console
 from dfkdbench.descriptors import NEEDS
 from dfkdbench.errors import PlanError
 from dfkdbench_mad import METHOD, RECIPE
@@ -35,10 +40,27 @@ def test_run__whole_at_the_smallest_budget(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_run__a_generator_that_is_no_network_of_latents_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        PlanError, match="'ema' needs a network of latents, and the generator 'noise' gives none"
-    ):
+    with pytest.raises(PlanError, match="'ema' needs a network of latents, and the generator 'noise' gives none"):
         smoke(tmp_path, "noise", settings={}, replay="ema")
+
+
+def assembled(out: Path) -> Assembly:
+    settings = tuple(f"{key}={value}" for key, value in SMALL.items())
+    request = Request("mad", "digits", budget="smoke", settings=settings, device="cpu", out=out)
+    prepared = prepare(request, Console())
+    return Assembly(prepared.plan(0), [teacher.weights for teacher in prepared.teachers], torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("installed")
+def test_run__resumes_to_the_bit(tmp_path: Path) -> None:
+    undisturbed, resumed = assembled(tmp_path), assembled(tmp_path)
+    undisturbed.loop.advance()
+    save_tree(undisturbed.state_dict(), tmp_path / "state.safetensors")
+    resumed.load_state_dict(load_tree(tmp_path / "state.safetensors"))
+    for assembly in (undisturbed, resumed):
+        assembly.loop.advance()
+    for name, value in undisturbed.student.state_dict().items():
+        assert torch.equal(value, resumed.student.state_dict()[name]), name
 
 
 def test_recipe__both_student_terms_weigh_one() -> None:

@@ -8,10 +8,15 @@ from typing import Any
 
 import pluggy
 import pytest
+import torch
 
 import dfkdbench_mb_dfkd
 from dfkdbench import hookspecs
 from dfkdbench.api import run
+from dfkdbench.assembly import Assembly
+from dfkdbench.bench import Request, prepare
+from dfkdbench.checkpoint import load_tree, save_tree
+from dfkdbench.cli.console import Console
 from dfkdbench.descriptors import NEEDS
 from dfkdbench.errors import ConfigError, DfkdbenchError
 from dfkdbench_mb_dfkd import METHOD, RECIPE
@@ -50,6 +55,25 @@ def test_run__capacity_of_zero_is_refused(tmp_path: Path) -> None:
 def test_run__capacity_beyond_the_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DfkdbenchError, match=r"capacity of 1,000,000,000,000 images"):
         smoke(tmp_path, settings={"replay.capacity": 10**12})
+
+
+def assembled(out: Path) -> Assembly:
+    settings = tuple(f"{key}={value}" for key, value in SMALL.items())
+    request = Request("mb_dfkd", "digits", budget="smoke", settings=settings, device="cpu", out=out)
+    prepared = prepare(request, Console())
+    return Assembly(prepared.plan(0), [teacher.weights for teacher in prepared.teachers], torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("installed")
+def test_run__resumes_to_the_bit(tmp_path: Path) -> None:
+    undisturbed, resumed = assembled(tmp_path), assembled(tmp_path)
+    undisturbed.loop.advance()
+    save_tree(undisturbed.state_dict(), tmp_path / "state.safetensors")
+    resumed.load_state_dict(load_tree(tmp_path / "state.safetensors"))
+    for assembly in (undisturbed, resumed):
+        assembly.loop.advance()
+    for name, value in undisturbed.student.state_dict().items():
+        assert torch.equal(value, resumed.student.state_dict()[name]), name
 
 
 def test_recipe__weights_and_order() -> None:
