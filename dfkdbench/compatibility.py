@@ -60,6 +60,7 @@ def check_parts(method: Method, resolved: Resolved, teacher: ModelSpec, student:
     for part in resolved.parts():
         _check_needs(part, resolved.slots["generator"].component, teacher, student, teacher_count)
     _check_phases(resolved)
+    _check_remembered_labels(resolved)
     if not resolved.student_losses:
         raise PlanError("No student loss is left. Add one, for example --loss kl.")
     if teacher_count > 1 and resolved.slots["aggregator"].component.name == "first":
@@ -118,6 +119,17 @@ def _check_phases(resolved: Resolved) -> None:
 
 def _losses_of(phase: Phase, resolved: Resolved) -> list[str]:
     return [name for name in resolved.losses if phase.losses is None or name in phase.losses]
+
+
+def _check_remembered_labels(resolved: Resolved) -> None:
+    """Refuses losses on labels where a part of the student's batch would have none."""
+    replay = resolved.slots["replay"].component
+    needy = [name for name, part in resolved.student_losses.items() if "labels" in part.component.needs]
+    if needy and replay.name != "none" and "labels" not in replay.provides:
+        raise PlanError(
+            f"The loss '{needy[0]}' needs labelled images, and the replay '{replay.name}' remembers no labels. "
+            "Choose another replay (dfkdbench list replays) or a student loss that needs no labels."
+        )
 
 
 def _without(part: ResolvedPart) -> str:

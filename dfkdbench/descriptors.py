@@ -70,7 +70,7 @@ class Component:
         role: For losses: on `image`s (trains the generator) or on the `student`.
         needs: What must be there for it to work; names from `NEEDS`.
         provides: What others may count on: `images_with_gradient`, `labels`, `network` and
-            `latents` of a generator.
+            `latents` of a generator; `labels` of a replay that keeps those of its images.
         version: Changes whenever the numbers it gives change; part of the run id.
         paper: Where it comes from.
     """

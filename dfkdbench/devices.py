@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from dfkdbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def choose_device(wanted: str) -> str:
@@ -31,3 +35,15 @@ def choose_device(wanted: str) -> str:
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1
+
+
+def memory_bytes(device: torch.device) -> int | None:
+    """All memory of a device in bytes, used or not; None where it can't be told."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type != "cpu" or "sysconf" not in dir(os):
+        return None
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return total if total > 0 else None

@@ -117,6 +117,8 @@ class LoopParts:
 
     def target_of(self, images: Tensor) -> Signal:
         """The aggregated target with what the student losses want; in a graph only where the images are in one."""
+        if images.requires_grad:
+            self.meter.count_queries(images.shape[0] * len(self.teachers))  # the backward pass
         with self.autocast():
             return self.aggregator(self.read_teachers(images, self.target_wants))
 
@@ -222,6 +224,7 @@ class StandardLoop:
     def _fit_generator(self, planned: PlannedPhase) -> None:
         if planned.phase.generator_steps and self._parts.generator_learns:
             self._parts.generator.fit(self._objective, planned.phase.generator_steps)
+            self._parts.replay.generator_learned(planned.phase.generator_steps)
             self._parts.meter.generator_steps += planned.phase.generator_steps
 
     def _teach_student(self, planned: PlannedPhase) -> None:

@@ -257,6 +257,10 @@ class Replay(Stateful, Protocol):
         """Called once, before the first round. A memory that needs `network` keeps hold of the generator here."""
         ...
 
+    def generator_learned(self, steps: int) -> None:
+        """Called after every `fit` of the generator, also in phases without student steps."""
+        ...
+
     @property
     def nbytes(self) -> int:
         """Bytes the memory holds between steps."""

@@ -23,7 +23,7 @@ from safetensors.torch import save
 
 from dfkdbench.assembly import Assembly
 from dfkdbench.checkpoint import load_tree, save_tree
-from dfkdbench.errors import IntegrityError, RunError
+from dfkdbench.errors import IntegrityError, PlanError, RunError
 from dfkdbench.files import read_no_follow, sha256_of, write_atomically
 from dfkdbench.plan import Plan
 from dfkdbench.runfolder import RunFolder
@@ -205,7 +205,7 @@ def run_session(folder: RunFolder, plan: Plan, launch: Launch, real: Batch | Non
         session = Session(plan, folder, launch, real)
         signal.signal(signal.SIGTERM, session.request_stop)
         return session.run()
-    except IntegrityError as error:
+    except (IntegrityError, PlanError) as error:  # a part may refuse only what it sees when it is built
         append_line(folder.reports, {"event": "refused", "error": error.message})
         return EXIT_ENDED_WITH_STATUS
     except Exception as error:  # whatever a plugin raises is the run's result, not the suite's crash

@@ -182,3 +182,35 @@ def test_phase__whose_losses_are_all_left_out(registry: Registry) -> None:
     said = refusal(registry, "losses.one_hot.weight=0", method=method)
     assert "Phase 'start' trains the generator, and none of its losses (one_hot) is left." in said
     check(registry, "losses.one_hot.weight=0", "phases.start.generator_steps=0", method=method)
+
+
+MEMORIES = """
+    from dfkdbench.descriptors import Component
+    from dfkdbench.hookspecs import hookimpl
+
+    API = 1
+
+    @hookimpl
+    def dfkdbench_generators():
+        labels = frozenset({"labels"})
+        return [Component(kind="generator", name="labelled", target="x:y", summary="Toy.", provides=labels)]
+
+    @hookimpl
+    def dfkdbench_replays():
+        return [
+            Component(kind="replay", name="with_labels", target="x:y", summary="Toy.", provides=frozenset({"labels"})),
+            Component(kind="replay", name="without_labels", target="x:y", summary="Toy."),
+        ]
+"""
+
+
+def test_remembered_images__without_labels_are_refused_where_a_student_loss_needs_them(
+    make_distribution: Callable[..., str], registry_of_site: Callable[[], Registry]
+) -> None:
+    make_distribution("memories", MEMORIES)
+    registry = registry_of_site()
+    labelled = ("generator=labelled", "student_losses.cross_entropy.weight=1.0")
+    check(registry, *labelled, "replay=with_labels")
+    check(registry, "generator=labelled", "replay=without_labels")
+    with pytest.raises(PlanError, match=r"'cross_entropy' needs labelled images.*'without_labels' remembers no labels"):
+        check(registry, *labelled, "replay=without_labels")

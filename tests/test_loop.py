@@ -102,9 +102,13 @@ class Memory(Stateless):
     def __init__(self):
         self.batches = []
         self.followed = None
+        self.learned = []
 
     def follow(self, generator):
         self.followed = generator
+
+    def generator_learned(self, steps):
+        self.learned = [*self.learned, steps]
 
     def observe(self, batch, target_of):
         self.batches.append(batch.images)
@@ -206,6 +210,22 @@ def test_replay__follows_the_generator_from_the_start():
     parts = make_parts(Phase())
     StandardLoop(parts)
     assert parts.replay.followed is parts.generator
+
+
+def test_replay__hears_of_every_fit_of_the_generator_also_where_no_student_learns():
+    parts = make_parts(
+        Phase(generator_steps=2, student_steps=0, rounds=2), Phase(rounds=1), Phase(generator_steps=0, rounds=2)
+    )
+    run(parts)
+    assert parts.replay.learned == [2, 2, 1]
+
+
+@pytest.mark.parametrize("with_gradient", [False, True])
+def test_target_of__a_backward_pass_counts_as_another_query(with_gradient):
+    parts = make_parts(Phase())
+    target = parts.target_of(torch.randn(BATCH, 1, SIZE, SIZE, requires_grad=with_gradient))
+    assert target.logits.requires_grad == with_gradient
+    assert parts.meter.teacher_queries == BATCH * (1 + with_gradient)
 
 
 def test_order__student_first():

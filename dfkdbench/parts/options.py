@@ -78,6 +78,22 @@ class ClassEntropyOptions(Options):
     floor: float = Field(1e-12, gt=0, description="Smallest mean probability that enters the logarithm.")
 
 
+class JSDisagreementOptions(Options):
+    """Options of `js_disagreement`."""
+
+    temperature: float = Field(3.0, gt=0, description="Temperature T of both distributions.")
+    floor: float = Field(
+        0.01, gt=0, lt=0.5, description="Probabilities are clamped to [floor, 1 - floor]; 1e-12 is as good as none."
+    )
+    reduction: Literal["mean", "batchmean"] = Field(
+        "mean", description="mean: over images and classes. batchmean: sum over classes, mean over images."
+    )
+    direction: Literal["mixture_first", "textbook"] = Field(
+        "mixture_first", description="mixture_first: KL(mixture || output). textbook: KL(output || mixture)."
+    )
+    detach_teacher: bool = Field(True, description="Gradient reaches the images through the student alone.")
+
+
 class BatchNormOptions(Options):
     """Options of `batch_norm`."""
 

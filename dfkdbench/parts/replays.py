@@ -15,6 +15,9 @@ class NoReplay(Stateless):
     def follow(self, generator: Generator) -> None:
         """Does nothing."""
 
+    def generator_learned(self, steps: int) -> None:
+        """Does nothing."""
+
     @property
     def nbytes(self) -> int:
         """Zero."""

@@ -147,6 +147,16 @@ IMAGE_LOSSES = (
         needs=_GRADIENTS_OF_LOGITS | {"student"},
         paper="Micaelli and Storkey, Zero-shot Knowledge Transfer via Adversarial Belief Matching, NeurIPS 2019",
     ),
+    Component(
+        kind="loss",
+        role="image",
+        name="js_disagreement",
+        target="dfkdbench.parts.losses.js_disagreement:JSDisagreementLoss",
+        summary="Disagreement, bounded: one minus a clamped Jensen-Shannon divergence of teacher and student.",
+        options=options.JSDisagreementOptions,
+        needs=_GRADIENTS_OF_LOGITS | {"student"},
+        paper="Binici et al., Robust and Resource-Efficient Data-Free Knowledge Distillation, AAAI 2022",
+    ),
 )
 
 COMBINERS = (

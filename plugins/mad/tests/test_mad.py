@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import pytest
+import torch
+
+import dfkdbench_mad
+from dfkdbench import hookspecs
+from dfkdbench.api import run
+from dfkdbench.assembly import Assembly
+from dfkdbench.bench import Request, prepare
+from dfkdbench.checkpoint import load_tree, save_tree
+from dfkdbench.cli.console import Console
+from dfkdbench.descriptors import NEEDS
+from dfkdbench.errors import PlanError
+from dfkdbench_mad import METHOD, RECIPE
+
+SMALL = {"batch_size": 64, "phases.distil.student_steps": 10}
+
+
+def smoke(out: Path, plugin: str = "mad", **more: Any) -> Any:
+    options = {"budget": "smoke", "settings": SMALL, "threads": 1, "isolation": "in-process"} | more
+    (result,) = run(plugin, "digits", out=out, **options)
+    return result
+
+
+@pytest.mark.usefixtures("installed")
+def test_run__whole_at_the_smallest_budget(tmp_path: Path) -> None:
+    result = smoke(tmp_path)
+    assert result.status == "finished"
+    assert result.replay_bytes == 236_268
+    assert result.student_samples == 2560 // (10 * 96) * 10 * 96
+
+
+@pytest.mark.usefixtures("installed")
+def test_run__a_generator_that_is_no_network_of_latents_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="'ema' needs a network of latents, and the generator 'noise' gives none"):
+        smoke(tmp_path, "noise", settings={}, replay="ema")
+
+
+def assembled(out: Path) -> Assembly:
+    settings = tuple(f"{key}={value}" for key, value in SMALL.items())
+    request = Request("mad", "digits", budget="smoke", settings=settings, device="cpu", out=out)
+    prepared = prepare(request, Console())
+    return Assembly(prepared.plan(0), [teacher.weights for teacher in prepared.teachers], torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("installed")
+def test_run__resumes_to_the_bit(tmp_path: Path) -> None:
+    undisturbed, resumed = assembled(tmp_path), assembled(tmp_path)
+    undisturbed.loop.advance()
+    save_tree(undisturbed.state_dict(), tmp_path / "state.safetensors")
+    resumed.load_state_dict(load_tree(tmp_path / "state.safetensors"))
+    for assembly in (undisturbed, resumed):
+        assembly.loop.advance()
+    for name, value in undisturbed.student.state_dict().items():
+        assert torch.equal(value, resumed.student.state_dict()[name]), name
+
+
+def test_recipe__both_student_terms_weigh_one() -> None:
+    assert RECIPE.replay_fraction == 1.0
+    assert RECIPE.student_losses["kl"].weight == 2.0
+    assert RECIPE.replay.options == {"alpha": 0.95}
+
+
+def test_presets__say_where_they_are_from() -> None:
+    assert all(preset.source for preset in METHOD.presets)
+
+
+def test_plugin__registers_through_the_hooks() -> None:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(dfkdbench_mad)
+    manager.check_pending()
+    ((method,),) = manager.hook.dfkdbench_methods()
+    components = [*manager.hook.dfkdbench_replays()[0], *manager.hook.dfkdbench_losses()[0]]
+    assert method.name == "mad"
+    for component in components:
+        module, attribute = component.target.split(":")
+        assert getattr(importlib.import_module(module), attribute)
+        assert component.needs <= NEEDS
+        assert all(field.description and not field.is_required() for field in component.options.model_fields.values())
+
+
+def test_plugin__imports_no_torch() -> None:
+    code = "import sys, dfkdbench_mad; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
