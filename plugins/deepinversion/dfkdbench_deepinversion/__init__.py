@@ -68,13 +68,16 @@ _IMAGENET = {
 
 _DIGITS = {
     "generator.batch_size": 128,
-    "generator.optimizer.lr": 0.1,
-    "generator.jitter": 1,
+    "generator.optimizer.lr": 0.2,
+    "generator.optimizer.schedule": "cosine",
+    "generator.jitter": 0,
+    "generator.bounds": "clip",
+    "losses.total_variation.weight": 0.1,
     "batch_size": 64,
     "student.kind": "adam",
     "student.lr": 5e-3,
     "student.weight_decay": 0.0,
-    "phases.invert.rounds": 12,
+    "phases.invert.rounds": 15,
     "phases.invert.generator_steps": 100,
 }
 _ADAPTIVE_DIGITS = {
@@ -110,8 +113,8 @@ _INVERSION_PRESETS = (
     ),
     Preset(_IMAGENET, dataset="imagenet", source="README and code for ImageNet, setting 1, first batch norm times 10"),
     Preset(_of_steps(1667, 2000), dataset="imagenet", budget="paper", source="140,000 images (issue 11), setting 1"),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}about as many images as the training set, short inversions"),
-    Preset(_of_steps(6, 80), dataset="digits", budget="quick", source=f"{_OWN}half of the images"),
+    Preset(_DIGITS, dataset="digits", source=f"{_OWN}short inversions; smoothness and statistics come near real ones"),
+    Preset(_of_steps(6, 80), dataset="digits", budget="quick", source=f"{_OWN}fewer and shorter ones"),
     Preset(_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
