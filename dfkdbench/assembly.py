@@ -138,6 +138,8 @@ class Assembly:
             rng=self.streams,
             real=real,
             final_layer=final_layer(teachers[0]) if "final_layer" in plan.access else None,
+            pixel_mean=plan.input.mean,
+            pixel_std=plan.input.std,
         )
 
     def _build(self, part: PlannedPart, role: str, setting: Setting) -> Any:

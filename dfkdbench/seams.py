@@ -107,7 +107,10 @@ def read_signal(network: Network, images: Tensor, wants: frozenset[str]) -> Sign
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W) in the teacher's normalised input space, with labels (B,) where they are known."""
+    """Images (B, C, H, W) in the teacher's normalised input space, with labels where they are known.
+
+    Labels are classes (B,), or soft labels (B, K) that sum to 1 per image.
+    """
 
     images: Tensor
     labels: Tensor | None = None
@@ -121,7 +124,7 @@ class View(NamedTuple):
         teacher: The aggregated target. Detached in student losses.
         teachers: Each teacher's own signal, in order.
         student: The student's signal, or None where no active loss needs it.
-        labels: Classes the images were made for (B,), where the generator provides them.
+        labels: What the images were made for, where the generator provides it: classes (B,) or soft labels (B, K).
         ask: `ask(images)` -> the aggregated signal of other images, such as another view of these, with the same
             signals as `teacher` and in the graph of its argument; counted as teacher queries. In image losses only.
     """
@@ -154,6 +157,8 @@ class Setting:
         rng: Role name -> random generator of that role, on the device; adding a role moves no other's.
         final_layer: Weights (K, D) of the first teacher's last linear layer, where a part needs `final_layer`.
         real: All labelled real samples; given to controls on the judge's side only.
+        pixel_mean: Per channel, or one for all: an image is (pixel - pixel_mean) / pixel_std with pixels in 0..1.
+        pixel_std: Likewise.
     """
 
     classes: int
@@ -168,6 +173,8 @@ class Setting:
     rng: Callable[[str], torch.Generator]
     real: Batch | None = None
     final_layer: Tensor | None = None
+    pixel_mean: tuple[float, ...] = (0.0,)
+    pixel_std: tuple[float, ...] = (1.0,)
 
     def for_role(self, role: str) -> Setting:
         """The same setting with random streams of this role's own."""

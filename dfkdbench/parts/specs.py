@@ -19,6 +19,15 @@ GENERATORS = (
     ),
     Component(
         kind="generator",
+        name="pixels",
+        target="dfkdbench.parts.generators.pixels:PixelsGenerator",
+        summary="Images under optimisation: batches of noise fitted to their labels, kept in a pool.",
+        options=options.PixelsOptions,
+        provides=frozenset({"images_with_gradient", "labels"}),
+        paper="Yin et al., Dreaming to Distill, CVPR 2020",
+    ),
+    Component(
+        kind="generator",
         name="noise",
         target="dfkdbench.parts.generators.noise:NoiseGenerator",
         summary="Control: N(0, 1) pixels in the teacher's normalised input space; image losses have no effect.",
@@ -140,6 +149,15 @@ IMAGE_LOSSES = (
     Component(
         kind="loss",
         role="image",
+        name="label",
+        target="dfkdbench.parts.losses.label:LabelLoss",
+        summary="Cross-entropy of the teacher's output to the labels that the images are made for.",
+        options=options.LabelOptions,
+        needs=_GRADIENTS_OF_LOGITS | {"labels"},
+    ),
+    Component(
+        kind="loss",
+        role="image",
         name="adversarial_kl",
         target="dfkdbench.parts.losses.adversarial_kl:AdversarialKLLoss",
         summary="Disagreement: minus KL(teacher || student).",
@@ -150,12 +168,30 @@ IMAGE_LOSSES = (
     Component(
         kind="loss",
         role="image",
+        name="total_variation",
+        target="dfkdbench.parts.losses.total_variation:TotalVariationLoss",
+        summary="Smoothness: differences of neighbouring pixels, in four directions.",
+        options=options.TotalVariationOptions,
+        paper="Mahendran and Vedaldi, Understanding Deep Image Representations by Inverting Them, CVPR 2015",
+    ),
+    Component(
+        kind="loss",
+        role="image",
         name="js_disagreement",
         target="dfkdbench.parts.losses.js_disagreement:JSDisagreementLoss",
         summary="Disagreement, bounded: one minus a clamped Jensen-Shannon divergence of teacher and student.",
         options=options.JSDisagreementOptions,
         needs=_GRADIENTS_OF_LOGITS | {"student"},
         paper="Binici et al., Robust and Resource-Efficient Data-Free Knowledge Distillation, AAAI 2022",
+    ),
+    Component(
+        kind="loss",
+        role="image",
+        name="l2_norm",
+        target="dfkdbench.parts.losses.l2_norm:L2NormLoss",
+        summary="Size of the images: their Euclidean norm.",
+        options=options.L2NormOptions,
+        paper="Yin et al., Dreaming to Distill, CVPR 2020",
     ),
 )
 
