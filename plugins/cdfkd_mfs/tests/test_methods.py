@@ -41,6 +41,7 @@ def request(out: Path, **changes: Any) -> Request:
         "budget": "smoke",
         "threads": 1,
         "isolation": "in-process",
+        "settings": ("phases.distil.rounds=3",),
         "out": out,
         **MFS_ON_DIGITS,
     }
