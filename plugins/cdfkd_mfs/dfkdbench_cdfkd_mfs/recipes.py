@@ -73,6 +73,7 @@ SYMMETRIC_RECIPE = MFS_RECIPE.model_copy(
 _DIGITS_GENERATOR = {"generator.channels": (32, 16, 16), "batch_size": 64}
 _DIGITS_GAME = {
     **_DIGITS_GENERATOR,
+    "batch_size": 96,
     "generator.latent": 64,
     "student.kind": "adam",
     "student.lr": 5e-3,
