@@ -85,9 +85,18 @@ def _check_needs(
         if signal in needs and signal not in teacher.signals:
             raise PlanError(f"{title} needs the teacher's {signal}, which the model '{teacher.name}' does not give.")
         if f"student_{signal}" in needs and signal not in student.signals:
-            raise PlanError(f"{title} needs the student's {signal}, which the model '{student.name}' does not give.")
+            raise PlanError(
+                f"{title} needs the student's {signal}, which the model '{student.name}' does not give. "
+                "Choose a --pair whose student does (dfkdbench list models)."
+            )
     if "several_teachers" in needs and teacher_count < 2:
         raise PlanError(f"{title} needs several teachers; there is {teacher_count}. Say --teachers 3.")
+    if {"several_teachers", "student_heads"} <= needs and student.heads != teacher_count:
+        raise PlanError(
+            f"{title} pairs each head of the student with a teacher; '{student.name}' has {student.heads} heads and "
+            f"there are {teacher_count} teachers. Say --teachers {student.heads}, or choose another --pair "
+            "(dfkdbench list models)."
+        )
     for need, words in _OF_GENERATORS.items():
         if need in needs and need not in generator.provides:
             raise PlanError(f"{title} needs {words}, and the generator '{generator.name}' gives none.")

@@ -138,6 +138,8 @@ class ModelSpec:
         target: "package.module:attribute", called as `attribute(channels, classes, image_size)`.
         signals: What its forward pass can return beside logits; names from `SIGNALS`.
         image_sizes: Sizes it takes, or empty for any.
+        heads: Heads whose logits it gives with the signal `heads`, or 0. A loss that needs `student_heads` and
+            `several_teachers` pairs each with a teacher.
     """
 
     name: str
@@ -145,6 +147,7 @@ class ModelSpec:
     summary: str
     signals: frozenset[str] = frozenset()
     image_sizes: tuple[int, ...] = ()
+    heads: int = 0
     version: str = "1"
     paper: str = ""
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from dfkdbench.answers import Answer
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import Stepper
 from dfkdbench.plan import PlannedPhase
@@ -115,18 +116,23 @@ class LoopParts:
         self.meter.count_queries(images.shape[0] * len(self.teachers))
         return tuple(read_signal(teacher, images, wants) for teacher in self.teachers)
 
-    def target_of(self, images: Tensor) -> Signal:
-        """The aggregated target with what the student losses want; in a graph only where the images are in one."""
+    def answer_of(self, images: Tensor) -> Answer:
+        """What the student losses want of the teachers; in a graph only where the images are in one."""
         if images.requires_grad:
             self.meter.count_queries(images.shape[0] * len(self.teachers))  # the backward pass
         with self.autocast():
-            return self.aggregator(self.read_teachers(images, self.target_wants))
+            signals = self.read_teachers(images, self.target_wants)
+            return Answer(self.aggregator(signals), signals)
+
+    def target_of(self, images: Tensor) -> Signal:
+        """The aggregated signal of `answer_of`."""
+        return self.answer_of(images).target
 
 
 class ImageObjective:
     """The generator's whole objective as one callable: teachers, student where needed, losses, combiner.
 
-    The batch and target of the last call are kept, detached, for student steps that share them.
+    The batch and answer of the last call are kept, detached, for student steps that share them.
     """
 
     def __init__(self, parts: LoopParts, phase: PlannedPhase) -> None:
@@ -134,7 +140,7 @@ class ImageObjective:
         self._losses = parts.losses.only(phase.phase.losses, parts.loss_needs)
         self._wants = self._losses.teacher_wants | parts.target_wants
         self._student_training = phase.phase.student_mode == "train"
-        self.shared: tuple[Batch, Signal] | None = None
+        self.shared: tuple[Batch, Answer] | None = None
 
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The scalar to minimise for images (B, C, H, W)."""
@@ -147,7 +153,7 @@ class ImageObjective:
         view = View(images, target, signals, student, labels, self._ask)
         terms = {name: loss(view) for name, loss in self._losses.losses.items()}
         parts.meter.add(terms)
-        self.shared = (Batch(images.detach(), labels), target.detach())
+        self.shared = (Batch(images.detach(), labels), Answer(target, signals).detach())
         return parts.combiner(terms, self._losses.weights)
 
     def _ask(self, images: Tensor) -> Signal:
@@ -235,8 +241,8 @@ class StandardLoop:
             else:
                 self._student_step(self._parts.generator.sample(self._parts.batch_size), None)
 
-    def _held_batch(self, images: str) -> tuple[Batch, Signal] | None:
-        """The batch that all student steps of the round share, with its target; None for fresh ones each."""
+    def _held_batch(self, images: str) -> tuple[Batch, Answer] | None:
+        """The batch that all student steps of the round share, with its answer; None for fresh ones each."""
         if images == "fresh" or (images == "shared" and self._objective.shared is None):
             return None
         if images == "shared":
@@ -244,17 +250,17 @@ class StandardLoop:
         generator = self._parts.generator
         learned = images == "remade" and self._objective.shared is not None
         batch = cast(NetworkGenerator, generator).remake() if learned else generator.sample(self._parts.batch_size)
-        return batch, self._parts.target_of(batch.images)
+        return batch, self._parts.answer_of(batch.images)
 
-    def _student_step(self, fresh: Batch, target: Signal | None) -> None:
+    def _student_step(self, fresh: Batch, answer: Answer | None) -> None:
         parts = self._parts
-        batch, target = self._with_replay(fresh, target)
-        if target is None:
-            target = parts.target_of(batch.images)
+        batch, answer = self._with_replay(fresh, answer)
+        if answer is None:
+            answer = parts.answer_of(batch.images)
         parts.student.train()
         with parts.autocast():
             student = read_signal(parts.student, batch.images, parts.student_losses.student_wants)
-        view = View(batch.images, target, (target,), student, batch.labels)
+        view = View(batch.images, answer.target, answer.teachers, student, batch.labels)
         terms = {name: loss(view) for name, loss in parts.student_losses.losses.items()}
         total = torch.stack([parts.student_losses.weights[name] * term for name, term in terms.items()]).sum()
         parts.student_stepper.zero_grad()
@@ -263,27 +269,18 @@ class StandardLoop:
         parts.meter.add(terms)
         parts.meter.count_student_step(batch.images.shape[0])
 
-    def _with_replay(self, fresh: Batch, target: Signal | None) -> tuple[Batch, Signal | None]:
-        """The fresh batch with remembered images behind it, and the target of all of it where known."""
+    def _with_replay(self, fresh: Batch, answer: Answer | None) -> tuple[Batch, Answer | None]:
+        """The fresh batch with remembered images behind it, and the answer about all of it where known."""
         parts = self._parts
         if not parts.replay_size:
-            return fresh, target
+            return fresh, answer
         remembered = parts.replay.sample(parts.replay_size, parts.target_of)
         parts.replay.observe(fresh, parts.target_of)
         if remembered is None:
-            return fresh, target
-        if target is not None:
-            target = _join_signals(target, parts.target_of(remembered.images))
+            return fresh, answer
+        if answer is not None:
+            answer = answer.followed_by(parts.answer_of(remembered.images))
         labels = None
         if fresh.labels is not None and remembered.labels is not None:
             labels = torch.cat([fresh.labels, remembered.labels])
-        return Batch(torch.cat([fresh.images, remembered.images]), labels), target
-
-
-def _join_signals(first: Signal, second: Signal) -> Signal:
-    """The signal of two batches one behind the other."""
-    features = None
-    if first.features is not None and second.features is not None:
-        features = torch.cat([first.features, second.features])
-    stages = tuple(torch.cat(pair) for pair in zip(first.stages, second.stages, strict=True))
-    return Signal(torch.cat([first.logits, second.logits]), features, stages)
+        return Batch(torch.cat([fresh.images, remembered.images]), labels), answer

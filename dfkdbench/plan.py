@@ -135,8 +135,9 @@ class Plan(_Frozen):
 
     @property
     def participants(self) -> frozenset[str]:
-        """Distributions whose code takes part in the run."""
-        return frozenset(part.distribution for part in self.parts()) | {self.distribution}
+        """Distributions whose code takes part in the run: method, parts and architectures."""
+        models = {self.student.distribution, *(teacher.model.distribution for teacher in self.teachers)}
+        return frozenset(part.distribution for part in self.parts()) | models | {self.distribution}
 
 
 @dataclass(frozen=True)

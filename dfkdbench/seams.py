@@ -122,7 +122,7 @@ class View(NamedTuple):
     Attributes:
         images: (B, C, H, W), with gradient in the generator's objective.
         teacher: The aggregated target. Detached in student losses.
-        teachers: Each teacher's own signal, in order.
+        teachers: Each teacher's own signal, in order; detached in student losses.
         student: The student's signal, or None where no active loss needs it.
         labels: What the images were made for, where the generator provides it: classes (B,) or soft labels (B, K).
         ask: `ask(images)` -> the aggregated signal of other images, such as another view of these, with the same

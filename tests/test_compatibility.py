@@ -37,6 +37,7 @@ NEEDY = """
             loss("of_stages", "stages"),
             loss("of_student_features", "student_features"),
             loss("of_several", "several_teachers"),
+            loss("of_heads", "several_teachers", "student_heads"),
         ]
 
     @hookimpl
@@ -106,6 +107,21 @@ def test_labels__generator_gives_none(needy: Registry) -> None:
 def test_several_teachers__there_is_one(needy: Registry) -> None:
     assert "needs several teachers; there is 1. Say --teachers 3." in refusal(needy, "losses.of_several.weight=1")
     check(needy, "losses.of_several.weight=1", "aggregator=mean", teachers=2)
+
+
+def test_heads__student_without(needy: Registry) -> None:
+    said = refusal(needy, "losses.of_heads.weight=1", "aggregator=mean", teachers=3)
+    assert "The loss 'of_heads' needs the student's heads, which the model 'full' does not give." in said
+    assert "dfkdbench list models" in said
+
+
+@pytest.mark.parametrize("teachers", [2, 4])
+def test_heads__another_number_than_teachers(needy: Registry, teachers: int) -> None:
+    student = replace(FULL, name="mh3", signals=FULL.signals | {"heads"}, heads=3)
+    choice = ("losses.of_heads.weight=1", "aggregator=mean")
+    said = refusal(needy, *choice, student=student, teachers=teachers)
+    assert f"'mh3' has 3 heads and there are {teachers} teachers. Say --teachers 3" in said
+    check(needy, *choice, student=student, teachers=3)
 
 
 def test_aggregator__first_of_three_teachers(registry: Registry) -> None:

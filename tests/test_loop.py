@@ -13,7 +13,7 @@ from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import PlannedPhase
 from dfkdbench.recipe import OptimizerOptions, Phase
-from dfkdbench.seams import Batch, Stateless
+from dfkdbench.seams import Batch, Signal, Stateless
 
 CLASSES, SIZE, BATCH = 4, 4, 6
 
@@ -115,6 +115,30 @@ class Memory(Stateless):
 
     def sample(self, count, target_of):
         return Batch(self.batches[0][:count]) if self.batches else None
+
+
+class Mean(Stateless):
+    def __call__(self, signals):
+        return Signal(torch.stack([signal.logits for signal in signals]).mean(0))
+
+
+class EachTeacher(Stateless):
+    """Checks that every teacher speaks for itself, about all images of the batch."""
+
+    def __init__(self, teachers):
+        self.networks = teachers
+        self.steps = 0
+
+    def __call__(self, view):
+        self.steps += 1
+        assert len(view.teachers) == len(self.networks)
+        for network, signal in zip(self.networks, view.teachers, strict=True):
+            assert not signal.logits.requires_grad
+            torch.testing.assert_close(signal.logits, network(view.images))
+        assert not torch.allclose(view.teachers[0].logits, view.teachers[1].logits)
+        mean = (view.teachers[0].logits + view.teachers[1].logits) / 2
+        torch.testing.assert_close(view.teacher.logits, mean)
+        return (view.teachers[1].logits - view.student.logits).abs().mean()
 
 
 def make_parts(*phases: Phase, image_losses=None, replay_size=0, **changes) -> LoopParts:
@@ -289,6 +313,30 @@ def test_replay__shared_target_is_extended_by_the_remembered_images_only():
     assert parts.teachers[0].calls == 2 + 1
     expected = parts.teachers[0](imitation.images[1])
     torch.testing.assert_close(imitation.targets[1], expected)
+
+
+@pytest.mark.parametrize("replay_size", [0, 2])
+@pytest.mark.parametrize("images", ["fresh", "held", "shared", "remade"])
+def test_several_teachers__student_losses_see_each_of_them(images, replay_size):
+    teachers = tuple(Toy().eval().requires_grad_(False) for _ in range(2))
+    loss = EachTeacher(teachers)
+    parts = make_parts(
+        Phase(student_images=images, student_steps=2, rounds=2),
+        replay_size=replay_size,
+        teachers=teachers,
+        aggregator=Mean(),
+        student_losses=group_losses({"each": (loss, 1.0, frozenset({"student"}))}),
+    )
+    run(parts)
+    assert loss.steps == 4
+
+
+def test_several_teachers__a_fresh_student_step_takes_one_forward_pass_of_each():
+    teachers = tuple(Toy().eval().requires_grad_(False) for _ in range(3))
+    parts = make_parts(Phase(generator_steps=0, student_steps=5, rounds=1), teachers=teachers, aggregator=Mean())
+    run(parts)
+    assert [teacher.calls for teacher in teachers] == [5, 5, 5]
+    assert parts.meter.teacher_queries == 3 * 5 * BATCH
 
 
 def test_phase_losses__only_the_named_ones_are_computed():

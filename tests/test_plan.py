@@ -176,6 +176,25 @@ def test_rounds__replayed_images_count(
     assert plan.participants == {"dfkdbench", "toy-lab", "toy-replay"}
 
 
+def test_participants__the_architectures_of_teacher_and_student_take_part(
+    make_distribution: Callable[..., str], registry_of_site: RegistryOf
+) -> None:
+    for name in ("teacher", "student"):
+        make_distribution(
+            f"toy-{name}",
+            f"""
+            from dfkdbench.descriptors import ModelSpec
+            from dfkdbench.hookspecs import hookimpl
+            API = 1
+            @hookimpl
+            def dfkdbench_models():
+                return [ModelSpec(name="toy_{name}", target="x:y", summary="Toy.")]
+            """,
+        )
+    plan = plan_of(registry_of_site(), pair="toy_teacher:toy_student")
+    assert plan.participants == {"dfkdbench", "toy-lab", "toy-teacher", "toy-student"}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -1,0 +1,1 @@
+"""Students with several heads on one trunk."""
