@@ -25,6 +25,9 @@ class OptimizerOptions(Options):
     schedule: Literal["constant", "cosine", "multistep"] = Field("constant", description="Learning-rate schedule.")
     milestones: tuple[float, ...] = Field((), description="Fractions of the steps at which lr is multiplied by gamma.")
     gamma: float = Field(0.1, gt=0, description="Factor at each milestone.")
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of the steps over which lr rises linearly; a cosine spans the others."
+    )
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm, or none.")
 
 

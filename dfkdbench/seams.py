@@ -113,7 +113,10 @@ def read_signal(network: Network, images: Tensor, wants: frozenset[str]) -> Sign
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W) in the teacher's normalised input space, with labels (B,) where they are known."""
+    """Images (B, C, H, W) in the teacher's normalised input space, with labels where they are known.
+
+    Labels are classes (B,), or soft labels (B, K) that sum to 1 per image.
+    """
 
     images: Tensor
     labels: Tensor | None = None
@@ -127,7 +130,7 @@ class View(NamedTuple):
         teacher: The aggregated target. Detached in student losses.
         teachers: Each teacher's own signal, in order.
         student: The student's signal, or None where no active loss needs it.
-        labels: Classes the images were made for (B,), where the generator provides them.
+        labels: What the images were made for, where the generator provides it: classes (B,) or soft labels (B, K).
         ask: `ask(images)` -> the aggregated signal of other images, such as another view of these, with the same
             signals as `teacher` and in the graph of its argument; counted as teacher queries. In image losses only.
         originals: The images before the generator augmented them, where it did; in the graph.

@@ -59,6 +59,13 @@ class Stepper:
             nn.utils.clip_grad_norm_(self.parameters, self._options.clip_norm)
         self._optimizer.step()
 
+    def restart(self, planned_steps: int) -> None:
+        """Forgets moments and steps, for a schedule that starts anew and spans `planned_steps`. Reads no device."""
+        self.steps = 0
+        self._planned_steps = planned_steps
+        for parameter in self.parameters:
+            self._optimizer.state[parameter].clear()
+
     def state_dict(self) -> dict[str, Any]:
         """Steps taken, and each parameter's moments by name, in the parameters' order."""
         return {"steps": self.steps, "moments": [dict(self._optimizer.state[p]) for p in self.parameters]}
@@ -79,10 +86,15 @@ def learning_rate(options: OptimizerOptions, step: int, planned_steps: int) -> f
     """The rate of step `step` (from 0) of `planned_steps`.
 
     constant: lr. cosine: lr (1 + cos(pi step / planned)) / 2. multistep: lr times gamma for every milestone
-    m with step >= m planned, rounded to a whole step.
+    m with step >= m planned, rounded to a whole step. During a warm-up of w steps: lr (step + 1) / w; a cosine
+    counts its steps from its end.
     """
+    warmup = round(options.warmup * planned_steps)
+    if step < warmup:
+        return options.lr * (step + 1) / warmup
     if options.schedule == "cosine":
-        progress = min(step / planned_steps, 1.0) if planned_steps else 0.0
+        left = planned_steps - warmup
+        progress = min((step - warmup) / left, 1.0) if left else 0.0
         return options.lr * (1 + math.cos(math.pi * progress)) / 2
     if options.schedule == "multistep":
         passed = sum(step >= round(milestone * planned_steps) for milestone in options.milestones)

@@ -40,6 +40,36 @@ class ConvOptions(ConvNetworkOptions):
     optimizer: OptimizerOptions = Field(OptimizerOptions(), description="Optimiser of the network.")
 
 
+class PixelsOptions(Options):
+    """Options of `pixels`."""
+
+    optimizer: OptimizerOptions = Field(
+        OptimizerOptions(lr=0.1), description="Optimiser of the pixels, made anew for every batch of images."
+    )
+    batch_size: int | None = Field(None, ge=1, description="Images optimised together, or none: the run's batch size.")
+    space: Literal["input", "unit"] = Field(
+        "input", description="What is optimised: the teacher's normalised input, or pixels in units of 0..1."
+    )
+    start: Literal["normal", "uniform"] = Field(
+        "normal", description="Images start from N(0, 1) in that space, or uniform over the range of valid pixels."
+    )
+    bounds: Literal["none", "clip", "rescale"] = Field(
+        "none",
+        description="After each step: nothing, clip to valid pixels, or stretch the batch as a whole onto their range.",
+    )
+    jitter: int = Field(
+        0, ge=0, description="Largest shift of the batch in each direction, in pixels; it wraps around."
+    )
+    flip: bool = Field(False, description="Mirror the whole batch in half of the steps.")
+    labels: Literal["balanced", "random"] = Field(
+        "balanced", description="Classes in turn, going on where the last batch ended, or uniformly at random."
+    )
+    capacity: int = Field(10_000, ge=1, description="Finished images that are kept; the oldest make room.")
+    augment: Literal["none", "crop", "crop_flip"] = Field(
+        "none", description="Of images drawn for the student: random crop (an eighth of the side), and mirror."
+    )
+
+
 class KLOptions(Options):
     """Options of `kl`."""
 
@@ -59,6 +89,28 @@ class BatchNormOptions(Options):
 
     first_layer_weight: float = Field(1.0, ge=0, description="Weight of the first layer; the others weigh 1.")
     eps: float = Field(1e-8, gt=0, description="Rounds off the norms at 0, where their gradient is undefined.")
+
+
+class LabelOptions(Options):
+    """Options of `label`."""
+
+    temperature: float = Field(1.0, gt=0, description="Temperature of the teacher's output.")
+
+
+class TotalVariationOptions(Options):
+    """Options of `total_variation`."""
+
+    norm: Literal["l2", "l1"] = Field(
+        "l2", description="Of each direction's differences: one norm over the batch, or their mean magnitude."
+    )
+
+
+class L2NormOptions(Options):
+    """Options of `l2_norm`."""
+
+    over: Literal["batch", "image"] = Field(
+        "batch", description="One norm of the whole batch, or the mean of each image's."
+    )
 
 
 class RealOptions(Options):

@@ -50,6 +50,12 @@ def test_learning_rate__nothing_planned() -> None:
     assert learning_rate(OptimizerOptions(lr=0.3, schedule="cosine"), 0, 0) == 0.3
 
 
+def test_learning_rate__warms_up_and_then_spans_the_rest() -> None:
+    options = OptimizerOptions(lr=0.2, schedule="cosine", warmup=0.2)
+    rates = [learning_rate(options, step, 10) for step in (0, 1, 2, 6, 10, 15)]
+    assert rates == pytest.approx([0.1, 0.2, 0.2, 0.1, 0.0, 0.0], abs=1e-12)
+
+
 def reference_step(options: OptimizerOptions, p: torch.Tensor, g: torch.Tensor, memory: dict[str, Any], t: int) -> None:
     """One step in float64, written out."""
     rate = learning_rate(options, t - 1, 10)
@@ -127,6 +133,24 @@ def test_stepper__resumes_bitwise(kind: Any) -> None:
     assert resumed.steps == 10
     for p, other in zip(parameters, others, strict=True):
         assert torch.equal(p, other)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_stepper__restarts_as_if_new(kind: Any) -> None:
+    options = OptimizerOptions(kind=kind, lr=0.1, schedule="cosine")
+    parameters, gradients = parameters_and_gradients()
+    start = [p.detach().clone() for p in parameters]
+    stepper = build_optimizer(options, parameters, 3)
+    walk(stepper, gradients)
+    with torch.no_grad():
+        for parameter, value in zip(parameters, start, strict=True):
+            parameter.copy_(value)
+    stepper.restart(10)
+    walk(stepper, gradients)
+    others, _ = parameters_and_gradients()
+    walk(build_optimizer(options, others, 10), gradients)
+    for mine, other in zip(parameters, others, strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_stepper__loads_in_place() -> None:
