@@ -1,8 +1,10 @@
-"""Losses on images that learn from what they see, such as a trained head or a moving average."""
+"""Bases of losses with state: parameters, buffers, or what they learn from the images that they see."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from dfkdbench.seams import View
 
 
 class LearningLoss:
@@ -20,3 +22,11 @@ class LearningLoss:
 
     def settle(self) -> None:
         """Told that the generator has taken all steps of the call."""
+
+
+class ModuleLoss(nn.Module):
+    """Base of losses that own parameters or buffers; both are saved with checkpoints."""
+
+    def forward(self, view: View) -> Tensor:
+        """A scalar to minimise."""
+        raise TypeError(f"{type(self).__name__} defines no forward")

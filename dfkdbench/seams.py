@@ -76,7 +76,7 @@ class Signal(NamedTuple):
         stages: Outputs of the stages (B, C, H, W), where asked for.
         batch_norm: Statistics of every batch-norm layer, in order, where asked for.
         heads: Logits (B, K) of each head of a network that has several, where asked for.
-        batch_norm_means: Spatial mean (B, C) of the input of every batch-norm layer, in order, where asked for.
+        batch_norm_means: Spatial mean (B, C) of each batch-norm layer's input, where asked for.
     """
 
     logits: Tensor
@@ -292,11 +292,3 @@ class Aggregator(Stateful, Protocol):
     def __call__(self, signals: Sequence[Signal]) -> Signal:
         """The target, of the shapes of one signal."""
         ...
-
-
-class ModuleLoss(nn.Module):
-    """Base of losses that own parameters or buffers; both are saved with checkpoints."""
-
-    def forward(self, view: View) -> Tensor:
-        """A scalar to minimise."""
-        raise TypeError(f"{type(self).__name__} defines no forward")
