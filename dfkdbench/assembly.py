@@ -173,11 +173,15 @@ def _entries(losses: Mapping[str, Any], planned: Mapping[str, PlannedPart]) -> d
 
 def _signal_shapes(teacher: nn.Module, shape: tuple[int, int, int], device: torch.device) -> dict[str, tuple[int, ...]]:
     """Shapes of the teacher's signals for one image, from a forward pass on zeros."""
+    wants = frozenset({"features", "stages", "batch_norm", "batch_norm_means"})
     with torch.no_grad():
-        signal = read_signal(teacher, torch.zeros(2, *shape, device=device), frozenset({"features", "batch_norm"}))
+        signal = read_signal(teacher, torch.zeros(2, *shape, device=device), wants)
     shapes: dict[str, tuple[int, ...]] = {}
     if signal.features is not None:
         shapes["features"] = tuple(signal.features.shape[1:])
     if signal.batch_norm:
         shapes["batch_norm"] = (len(signal.batch_norm),)
+        shapes["batch_norm_means"] = tuple(means.shape[1] for means in signal.batch_norm_means)
+    if signal.stages:
+        shapes["stages"] = tuple(stage.shape[1] for stage in signal.stages)
     return shapes

@@ -7,7 +7,7 @@ from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS, Component, DatasetSpec
 from dfkdbench.errors import PlanError
 from dfkdbench.recipe import Phase
 
-_ACCESS_BEHIND = {"stages": "features"}
+_ACCESS_BEHIND = {"stages": "features", "batch_norm_means": "features"}
 """Needs that are a form of another kind of access."""
 
 _OF_GENERATORS = {
@@ -76,7 +76,7 @@ def _check_needs(
     """Refuses a part whose needs are not met."""
     needs = part.component.needs
     title = f"The {part.component.kind} '{part.component.name}'"
-    if "batch_norm" in needs and "batch_norm" not in teacher.signals:
+    if needs & {"batch_norm", "batch_norm_means"} and "batch_norm" not in teacher.signals:
         raise PlanError(
             f"{title} needs batch-norm statistics, and the teacher '{teacher.name}' has no batch norm. "
             f"Choose a pair whose teacher has it (dfkdbench list models), or leave the loss out{_without(part)}."

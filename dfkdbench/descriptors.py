@@ -31,14 +31,18 @@ TEACHER_ACCESS = (
 PRIORS = ("class_names", "external_prior", "real_samples")
 """Knowledge from outside the teacher. Each makes a league of its own."""
 
-SIGNALS = ("features", "stages", "batch_norm", "heads")
-"""What a forward pass can return beside its logits (see `dfkdbench.seams.Taps`)."""
+SIGNALS = ("features", "stages", "batch_norm", "heads", "batch_norm_means")
+"""What a forward pass can return beside its logits (see `dfkdbench.seams.Taps`).
+
+A model that gives `batch_norm` gives `batch_norm_means` as well.
+"""
 
 NEEDS = frozenset(
     (
         *TEACHER_ACCESS,
         *PRIORS,
         "stages",
+        "batch_norm_means",
         "labels",
         "student",
         "student_features",

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkdbench.answers import Answer
+from dfkdbench.learning import LearningLoss
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import Stepper
 from dfkdbench.plan import PlannedPhase
@@ -76,7 +77,7 @@ def group_losses(entries: Mapping[str, tuple[Loss, float, frozenset[str]]]) -> W
     return WeightedLosses(
         losses={name: entry[0] for name, entry in entries.items()},
         weights={name: entry[1] for name, entry in entries.items()},
-        teacher_wants=needs & {"features", "stages", "batch_norm"},
+        teacher_wants=needs & {"features", "stages", "batch_norm", "batch_norm_means"},
         student_wants=frozenset(student_wants),
         look_at_student=bool(student_wants) or "student" in needs,
     )
@@ -140,9 +141,10 @@ class ImageObjective:
         self._losses = parts.losses.only(phase.phase.losses, parts.loss_needs)
         self._wants = self._losses.teacher_wants | parts.target_wants
         self._student_training = phase.phase.student_mode == "train"
+        self._learning = [loss for loss in self._losses.losses.values() if isinstance(loss, LearningLoss)]
         self.shared: tuple[Batch, Answer] | None = None
 
-    def __call__(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor | None = None, originals: Tensor | None = None) -> Tensor:
         """The scalar to minimise for images (B, C, H, W)."""
         parts = self._parts
         with parts.autocast():
@@ -150,11 +152,19 @@ class ImageObjective:
             target = parts.aggregator(signals)
             student = self._read_student(images) if self._losses.look_at_student else None
         parts.meter.count_queries(images.shape[0] * len(signals))  # the backward pass
-        view = View(images, target, signals, student, labels, self._ask)
+        view = View(images, target, signals, student, labels, self._ask, originals)
         terms = {name: loss(view) for name, loss in self._losses.losses.items()}
         parts.meter.add(terms)
         self.shared = (Batch(images.detach(), labels), Answer(target, signals).detach())
-        return parts.combiner(terms, self._losses.weights)
+        total = parts.combiner(terms, self._losses.weights)
+        for loss in self._learning:
+            loss.judge(total.detach())
+        return total
+
+    def settle(self) -> None:
+        """Tells losses that learn that a call of `generator.fit` is over."""
+        for loss in self._learning:
+            loss.settle()
 
     def _ask(self, images: Tensor) -> Signal:
         """The aggregated signal of other images than the generator's batch, in their graph."""
@@ -231,6 +241,7 @@ class StandardLoop:
         if planned.phase.generator_steps and self._parts.generator_learns:
             self._parts.generator.fit(self._objective, planned.phase.generator_steps)
             self._parts.replay.generator_learned(planned.phase.generator_steps)
+            self._objective.settle()
             self._parts.meter.generator_steps += planned.phase.generator_steps
 
     def _teach_student(self, planned: PlannedPhase) -> None:

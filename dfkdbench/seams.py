@@ -40,6 +40,7 @@ class Taps:
         self.features: Tensor | None = None
         self.stages: list[Tensor] = []
         self.batch_norm: list[BatchStatistics] = []
+        self.batch_norm_means: list[Tensor] = []
         self.heads: tuple[Tensor, ...] = ()
 
     def tap_heads(self, heads: Sequence[Tensor]) -> None:
@@ -62,6 +63,8 @@ class Taps:
         if "batch_norm" in self.wants:
             variance, mean = torch.var_mean(inputs, dim=(0, 2, 3), correction=0)
             self.batch_norm.append(BatchStatistics(mean, variance, running_mean, running_variance))
+        if "batch_norm_means" in self.wants:
+            self.batch_norm_means.append(inputs.mean((2, 3)))
 
 
 class Signal(NamedTuple):
@@ -73,6 +76,7 @@ class Signal(NamedTuple):
         stages: Outputs of the stages (B, C, H, W), where asked for.
         batch_norm: Statistics of every batch-norm layer, in order, where asked for.
         heads: Logits (B, K) of each head of a network that has several, where asked for.
+        batch_norm_means: Spatial mean (B, C) of each batch-norm layer's input, where asked for.
     """
 
     logits: Tensor
@@ -80,6 +84,7 @@ class Signal(NamedTuple):
     stages: tuple[Tensor, ...] = ()
     batch_norm: tuple[BatchStatistics, ...] = ()
     heads: tuple[Tensor, ...] = ()
+    batch_norm_means: tuple[Tensor, ...] = ()
 
     def detach(self) -> Signal:
         """The same values outside every graph; batch-norm statistics are dropped."""
@@ -103,7 +108,8 @@ def read_signal(network: Network, images: Tensor, wants: frozenset[str]) -> Sign
         logits = logits.float()
     if taps is None:
         return Signal(logits)
-    return Signal(logits, taps.features, tuple(taps.stages), tuple(taps.batch_norm), taps.heads)
+    means = tuple(taps.batch_norm_means)
+    return Signal(logits, taps.features, tuple(taps.stages), tuple(taps.batch_norm), taps.heads, means)
 
 
 class Batch(NamedTuple):
@@ -127,6 +133,7 @@ class View(NamedTuple):
         labels: What the images were made for, where the generator provides it: classes (B,) or soft labels (B, K).
         ask: `ask(images)` -> the aggregated signal of other images, such as another view of these, with the same
             signals as `teacher` and in the graph of its argument; counted as teacher queries. In image losses only.
+        originals: The images before the generator augmented them, where it did; in the graph.
     """
 
     images: Tensor
@@ -135,10 +142,11 @@ class View(NamedTuple):
     student: Signal | None = None
     labels: Tensor | None = None
     ask: Callable[[Tensor], Signal] | None = None
+    originals: Tensor | None = None
 
 
 Objective = Callable[..., Tensor]
-"""`objective(images, labels=None)` -> scalar to minimise: teachers, losses and combiner in one call."""
+"""`objective(images, labels=None, originals=None)` -> scalar to minimise: teachers, losses and combiner in one call."""
 
 TargetOf = Callable[[Tensor], Signal]
 """`target_of(images)` -> the teachers' aggregated signal; counted as teacher queries."""
@@ -150,8 +158,8 @@ class Setting:
 
     Attributes:
         image_shape: (channels, height, width).
-        teacher_shapes: Shapes of the first teacher's signals for one image: "features" -> (D,),
-            "batch_norm" -> number of layers as (L,).
+        teacher_shapes: Shapes of the first teacher's signals for one image: "features" -> (D,), "batch_norm" -> number
+            of layers as (L,), "batch_norm_means" and "stages" -> channels of each as (C1, C2, ...).
         generator_steps: Steps of `generator.fit` planned over the whole run.
         student_steps: Student steps planned over the whole run.
         rng: Role name -> random generator of that role, on the device; adding a role moves no other's.
@@ -288,11 +296,3 @@ class Aggregator(Stateful, Protocol):
     def __call__(self, signals: Sequence[Signal]) -> Signal:
         """The target, of the shapes of one signal."""
         ...
-
-
-class ModuleLoss(nn.Module):
-    """Base of losses that own parameters or buffers; both are saved with checkpoints."""
-
-    def forward(self, view: View) -> Tensor:
-        """A scalar to minimise."""
-        raise TypeError(f"{type(self).__name__} defines no forward")

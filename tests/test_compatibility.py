@@ -38,6 +38,7 @@ NEEDY = """
             loss("of_student_features", "student_features"),
             loss("of_several", "several_teachers"),
             loss("of_heads", "several_teachers", "student_heads"),
+            loss("of_means", "batch_norm_means"),
         ]
 
     @hookimpl
@@ -83,6 +84,14 @@ def test_batch_norm__teacher_without(registry: Registry) -> None:
     assert "dfkdbench list models" in said
     check(registry, "losses.batch_norm.weight=1", teacher=FULL, student=BARE)
     check(registry, "losses.batch_norm.weight=0", teacher=PLAIN)
+
+
+def test_batch_norm_means__come_with_batch_norm_and_are_features(needy: Registry) -> None:
+    said = refusal(needy, "losses.of_means.weight=1", teacher=PLAIN)
+    assert "The loss 'of_means' needs batch-norm statistics, and the teacher 'plain' has no batch norm." in said
+    check(needy, "losses.of_means.weight=1")
+    resolved = resolve(needy, METHOD, CELL, [parse_setting("losses.of_means.weight=1")])
+    assert "features" in needed_access(METHOD, resolved)
 
 
 @pytest.mark.parametrize(("loss", "signal"), [("activation", "features"), ("of_stages", "stages")])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from dfkdbench.learning import LearningLoss
 from dfkdbench.loop import LoopParts, StandardLoop, group_losses
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
@@ -372,3 +373,53 @@ def test_meter__means_since_the_last_flush():
     meter.add({"a": torch.tensor(3.0), "b": torch.tensor(5.0)})
     assert meter.flush() == {"a": 2.0, "b": 5.0}
     assert meter.flush() == {}
+
+
+def test_originals__a_loss_sees_the_images_before_augmentation():
+    class Augmenting(ToyGenerator):
+        def fit(self, objective, steps):
+            images = self._images(BATCH)
+            objective(images.flip(3), None, images)
+
+    class Differ(Stateless):
+        def __call__(self, view):
+            assert torch.equal(view.images, view.originals.flip(3))
+            return view.images.mean()
+
+    entries = {"differ": (Differ(), 1.0, frozenset())}
+    run(make_parts(Phase(student_steps=0, rounds=2), image_losses=entries, generator=Augmenting()))
+
+
+class Diary(LearningLoss, Stateless):
+    def __init__(self):
+        self.events = []
+
+    def __call__(self, view):
+        self.events.append("seen")
+        return view.images.square().mean()
+
+    def judge(self, total):
+        assert not total.requires_grad
+        self.events.append(round(total.item(), 6))
+
+    def settle(self):
+        self.events.append("settled")
+
+
+def test_learning_losses__are_told_every_objective_and_the_end_of_the_call():
+    diary = Diary()
+    entries = {"diary": (diary, 2.0, frozenset()), "confidence": (Confidence(), 1.0, frozenset())}
+    parts = make_parts(Phase(generator_steps=2, rounds=2), image_losses=entries)
+    run(parts)
+    assert [event for event in diary.events if isinstance(event, str)] == ["seen", "seen", "settled"] * 2
+    images = parts.generator.made[0]
+    logits = parts.teachers[0](images)
+    total = 2 * images.square().mean() - logits.log_softmax(1).amax(1).mean()
+    assert diary.events[1] == pytest.approx(total.item(), abs=1e-5)
+
+
+def test_learning_losses__are_left_alone_in_phases_without_them():
+    diary = Diary()
+    entries = {"diary": (diary, 1.0, frozenset()), "confidence": (Confidence(), 1.0, frozenset())}
+    run(make_parts(Phase(losses=("confidence",)), image_losses=entries))
+    assert diary.events == []

@@ -25,7 +25,8 @@ class FirstAggregator(Stateless):
 class MeanAggregator(Stateless):
     """The mean of the teachers' logits, as in CDFKD's ensemble.
 
-    Features, and all stages together, are averaged where the teachers give the same shapes and left out elsewhere.
+    Features, all stages together and all batch-norm means together are averaged where the teachers give the same
+    shapes and left out elsewhere.
     Batch-norm statistics belong to one network: with several teachers the target has none (see `View.teachers`).
     """
 
@@ -37,13 +38,18 @@ class MeanAggregator(Stateless):
         if len(signals) == 1:
             return signals[0]
         logits = torch.stack([signal.logits for signal in signals]).mean(0)
-        return Signal(logits, _mean_if_alike([signal.features for signal in signals]), _mean_stages(signals))
+        return Signal(
+            logits,
+            _mean_if_alike([signal.features for signal in signals]),
+            _mean_each([signal.stages for signal in signals]),
+            batch_norm_means=_mean_each([signal.batch_norm_means for signal in signals]),
+        )
 
 
-def _mean_stages(signals: Sequence[Signal]) -> tuple[Tensor, ...]:
-    if len({len(signal.stages) for signal in signals}) > 1:
+def _mean_each(groups: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
+    if len({len(group) for group in groups}) > 1:
         return ()
-    means = [_mean_if_alike(stage) for stage in zip(*(signal.stages for signal in signals), strict=True)]
+    means = [_mean_if_alike(members) for members in zip(*groups, strict=True)]
     present = tuple(mean for mean in means if mean is not None)
     return present if len(present) == len(means) else ()
 

@@ -13,6 +13,7 @@ OutputActivation = Literal["tanh", "sigmoid", "none"]
 KLReduction = Literal["batchmean", "mean"]
 
 _KL_REDUCTION = "batchmean: mean over images of the divergence. mean: that divided by the number of classes."
+Augmentation = Literal["crop_flip", "crop", "none"]
 
 
 class ConvNetworkOptions(Options):
@@ -76,6 +77,21 @@ class PixelsOptions(Options):
     augment: Literal["none", "crop", "crop_flip"] = Field(
         "none", description="Of images drawn for the student: random crop (an eighth of the side), and mirror."
     )
+
+
+class PooledOptions(Options):
+    """Options that generators with a pool of finished images share."""
+
+    latent: int = Field(256, ge=1, description="Length of a latent, drawn from N(0, I).")
+    channels: tuple[int, int, int] = Field(
+        (128, 128, 64), description="Channels after the linear layer, the first and the second convolution."
+    )
+    batch_size: int | None = Field(None, ge=1, description="Images made in a call, or none: the recipe's batch size.")
+    augmentation: Augmentation = Field(
+        "crop_flip", description="How teacher and student see images: cropped with black padding, mirrored as well."
+    )
+    capacity: int = Field(65_536, ge=1, description="Finished images that are kept; the oldest make room.")
+    eight_bit: bool = Field(True, description="Round finished images to 256 levels, as image files do.")
 
 
 class KLOptions(Options):

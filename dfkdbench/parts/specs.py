@@ -193,6 +193,15 @@ IMAGE_LOSSES = (
         options=options.L2NormOptions,
         paper="Yin et al., Dreaming to Distill, CVPR 2020",
     ),
+    Component(
+        kind="loss",
+        role="image",
+        name="decision_adversarial",
+        target="dfkdbench.parts.losses.decision_adversarial:DecisionAdversarialLoss",
+        summary="Disagreement: minus KL(teacher || student) where both decide for the same class.",
+        needs=_GRADIENTS_OF_LOGITS | {"student"},
+        paper="Fang et al., Contrastive Model Inversion for Data-Free Knowledge Distillation, IJCAI 2021",
+    ),
 )
 
 COMBINERS = (

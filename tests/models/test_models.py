@@ -148,6 +148,16 @@ def test_logits__follow_from_the_features(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SPECS if "batch_norm" in SPECS[name].signals])
+def test_batch_norm_means__of_single_images_average_to_those_of_the_batch(name: str) -> None:
+    network = build(name).double().eval()
+    signal = read_signal(network, images_for(name).double(), frozenset({"batch_norm", "batch_norm_means"}))
+    assert len(signal.batch_norm_means) == len(signal.batch_norm)
+    for means, statistics in zip(signal.batch_norm_means, signal.batch_norm, strict=True):
+        assert means.shape == (len(images_for(name)), len(statistics.mean))
+        torch.testing.assert_close(means.mean(0), statistics.mean)
+
+
+@pytest.mark.parametrize("name", [name for name in SPECS if "batch_norm" in SPECS[name].signals])
 def test_batch_statistics__equal_a_reference_in_order_of_execution(name: str) -> None:
     network = build(name).double().eval()
     generator = torch.Generator().manual_seed(2)

@@ -50,7 +50,8 @@ def signal(seed: int, width: int = 6, stages: tuple[int, ...] = (2, 3)) -> Signa
     rng = torch.Generator().manual_seed(seed)
     statistics = BatchStatistics(*(torch.rand(2, generator=rng) for _ in range(4)))
     maps = tuple(torch.rand(4, channels, 2, 2, generator=rng) for channels in stages)
-    return Signal(torch.rand(4, 10, generator=rng), torch.rand(4, width, generator=rng), maps, (statistics,))
+    logits, features = torch.rand(4, 10, generator=rng), torch.rand(4, width, generator=rng)
+    return Signal(logits, features, maps, (statistics,), batch_norm_means=tuple(part.mean((2, 3)) for part in maps))
 
 
 @pytest.mark.parametrize("kind", [FirstAggregator, MeanAggregator])
@@ -73,13 +74,15 @@ def test_mean__averages_logits_features_and_stages(make_setting: MakeSetting) ->
     torch.testing.assert_close(mean.stages[1], (a.stages[1] + b.stages[1] + c.stages[1]) / 3)
     assert len(mean.stages) == 2
     assert mean.batch_norm == ()
+    of_first_layer = [own.batch_norm_means[0] for own in signals]
+    torch.testing.assert_close(mean.batch_norm_means[0], sum(of_first_layer) / 3)
 
 
 @pytest.mark.parametrize("other", [(2, 4), (2,), ()])
 def test_mean__leaves_out_what_differs_in_shape(make_setting: MakeSetting, other: tuple[int, ...]) -> None:
     mean = MeanAggregator(Options(), make_setting())([signal(0), signal(1, width=5, stages=other)])
     assert mean.features is None
-    assert mean.stages == ()
+    assert mean.stages == mean.batch_norm_means == ()
     assert mean.logits.shape == (4, 10)
 
 

@@ -26,12 +26,13 @@ class ConvNetwork(nn.Module):
     Args:
         options: Widths, norms and activations.
         image_shape: (channels, height, width).
+        inner_bias: Biases of the two convolutions before batch norms, where they have no effect.
 
     Raises:
         PlanError: A side is not divisible by the upsampling.
     """
 
-    def __init__(self, options: ConvNetworkOptions, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, options: ConvNetworkOptions, image_shape: tuple[int, int, int], inner_bias: bool = True) -> None:
         super().__init__()
         channels, height, width = image_shape
         stem, *widths = options.channels
@@ -48,7 +49,7 @@ class ConvNetwork(nn.Module):
         for inputs, outputs in itertools.pairwise(options.channels):
             layers += [
                 nn.Upsample(scale_factor=2),
-                _convolution(inputs, outputs, options.spectral_norm),
+                _convolution(inputs, outputs, options.spectral_norm, inner_bias),
                 nn.BatchNorm2d(outputs, eps=options.norm_eps),
                 nn.LeakyReLU(options.slope, inplace=True),
             ]
@@ -65,22 +66,22 @@ class ConvNetwork(nn.Module):
         return images
 
 
-def build_network(options: ConvNetworkOptions, setting: Setting) -> ConvNetwork:
+def build_network(options: ConvNetworkOptions, setting: Setting, inner_bias: bool = True) -> ConvNetwork:
     """The network on the run's device, its weights from the role `generator.weights`.
 
     Raises:
         PlanError: A side of the images is not divisible by the upsampling.
     """
     with seeded_initialisation(setting.rng("generator.weights").initial_seed()):
-        network = ConvNetwork(options, setting.image_shape)
+        network = ConvNetwork(options, setting.image_shape, inner_bias)
     network.to(setting.device)
     if setting.device.type == "cuda":
         network.to(memory_format=torch.channels_last)
     return network
 
 
-def _convolution(inputs: int, outputs: int, spectral_norm: bool) -> nn.Module:
-    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+def _convolution(inputs: int, outputs: int, spectral_norm: bool, bias: bool = True) -> nn.Module:
+    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=bias)
     return parametrizations.spectral_norm(convolution) if spectral_norm else convolution
 
 

@@ -1,0 +1,125 @@
+"""CMI: batches of images inverted from the teacher by throw-away generators, kept apart by a contrastive loss.
+
+Fang, Song, Wang, Shen, Wang, Song. Contrastive Model Inversion for Data-Free Knowledge Distillation. IJCAI 2021.
+arXiv 2105.08584. Values follow the official script for training from scratch; what is ours says so in its `source`.
+"""
+
+from __future__ import annotations
+
+from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.hookspecs import hookimpl
+from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
+from dfkdbench_cmi.options import ContrastiveOptions, ReinitialisedOptions
+
+API = 1
+
+_PAPER = "Fang et al., Contrastive Model Inversion for Data-Free Knowledge Distillation, IJCAI 2021, arXiv 2105.08584"
+
+RECIPE = Recipe(
+    generator=PartChoice(
+        name="reinitialised", options={"batch_size": 256, "optimizer": {"lr": 1e-3, "betas": (0.5, 0.999)}}
+    ),
+    losses={
+        "batch_norm": LossChoice(weight=1.0),
+        "label": LossChoice(weight=1.0),
+        "decision_adversarial": LossChoice(weight=0.5),
+        "contrastive": LossChoice(weight=0.8, options={"temperature": 0.1}),
+    },
+    student_losses={"kl": LossChoice(options={"temperature": 20.0, "temperature_squared": True})},
+    batch_size=128,
+    student=OptimizerOptions(kind="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4, schedule="cosine"),
+    phases={"distil": Phase(generator_steps=200, student_steps=400, student_mode="eval")},
+)
+"""The official script for WRN-40-2 -> WRN-16-1 on CIFAR-10, the only one released for training from scratch."""
+
+_OWN = "this suite's own: "
+_SCRIPT = "official script cmi scratch, CIFAR-10, WRN-40-2 -> WRN-16-1"
+
+_DIGITS = {
+    "generator.channels": (32, 32, 16),
+    "generator.latent": 64,
+    "generator.batch_size": 128,
+    "generator.augmentation": "none",
+    "generator.optimizer.lr": 0.02,
+    "losses.contrastive.flip": False,
+    "losses.contrastive.bank_size": 2_048,
+    "losses.contrastive.negatives": 256,
+    "batch_size": 64,
+    "phases.distil.generator_steps": 40,
+    "phases.distil.student_steps": 160,
+}
+_QUICK_DIGITS = {"phases.distil.generator_steps": 20, "phases.distil.student_steps": 64}
+_SMOKE = {
+    "batch_size": 64,
+    "generator.batch_size": 64,
+    "phases.distil.generator_steps": 3,
+    "phases.distil.student_steps": 10,
+}
+
+PRESETS = (
+    *(
+        Preset({"phases.distil.rounds": 200}, dataset=dataset, budget="paper", source=source)
+        for dataset, source in (("cifar10", _SCRIPT), ("cifar100", f"{_OWN}as for CIFAR-10, no script was released"))
+    ),
+    Preset(
+        {"losses.contrastive.instances": "stages"},
+        pair="resnet34:resnet18",
+        source="official code: features of four stages for ResNet-34",
+    ),
+    Preset(
+        {"generator.augmentation": "crop", "losses.contrastive.flip": False}, dataset="svhn", source=f"{_OWN}digits"
+    ),
+    Preset(
+        {"generator.augmentation": "crop", "losses.contrastive.flip": False}, dataset="mnist", source=f"{_OWN}digits"
+    ),
+    Preset(_DIGITS, dataset="digits", source=f"{_OWN}small network, no mirroring, a run in minutes on two cores"),
+    Preset(_QUICK_DIGITS, dataset="digits", budget="quick", source=f"{_OWN}ten rounds"),
+    Preset(_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
+)
+
+METHOD = Method(
+    name="cmi",
+    summary="Batches inverted by throw-away generators under batch-norm, label, adversarial and contrastive losses.",
+    recipe=RECIPE,
+    presets=PRESETS,
+    paper=_PAPER,
+)
+
+
+@hookimpl
+def dfkdbench_generators() -> tuple[Component, ...]:
+    """The generator that starts anew for every batch."""
+    return (
+        Component(
+            kind="generator",
+            name="reinitialised",
+            target="dfkdbench_cmi.reinitialised:ReinitialisedGenerator",
+            summary="A fresh network and its latents, fitted together to every batch; the best images go to a pool.",
+            options=ReinitialisedOptions,
+            provides=frozenset({"images_with_gradient", "labels"}),
+            paper=_PAPER,
+        ),
+    )
+
+
+@hookimpl
+def dfkdbench_losses() -> tuple[Component, ...]:
+    """The contrastive loss."""
+    return (
+        Component(
+            kind="loss",
+            role="image",
+            name="contrastive",
+            target="dfkdbench_cmi.contrastive:ContrastiveLoss",
+            summary="Diversity: telling images apart by the teacher's features, with a trained head and a memory.",
+            options=ContrastiveOptions,
+            needs=frozenset({"batch_norm_means", "stages", "input_gradients"}),
+            paper=_PAPER,
+        ),
+    )
+
+
+@hookimpl
+def dfkdbench_methods() -> tuple[Method, ...]:
+    """CMI."""
+    return (METHOD,)
