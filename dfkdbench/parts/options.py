@@ -10,6 +10,9 @@ from dfkdbench.recipe import OptimizerOptions, Options
 
 OutputNorm = Literal["batch_norm_no_affine", "batch_norm", "none"]
 OutputActivation = Literal["tanh", "sigmoid", "none"]
+KLReduction = Literal["batchmean", "mean"]
+
+_KL_REDUCTION = "batchmean: mean over images of the divergence. mean: that divided by the number of classes."
 
 
 class ConvNetworkOptions(Options):
@@ -45,6 +48,22 @@ class KLOptions(Options):
 
     temperature: float = Field(1.0, gt=0, description="Temperature T of both distributions.")
     temperature_squared: bool = Field(True, description="Multiply by T^2, so that gradients keep their scale.")
+    reduction: KLReduction = Field("batchmean", description=_KL_REDUCTION)
+
+
+class AdversarialKLOptions(Options):
+    """Options of `adversarial_kl`."""
+
+    temperature: float = Field(1.0, gt=0, description="Temperature T of both distributions; there is no factor T^2.")
+    reduction: KLReduction = Field("batchmean", description=_KL_REDUCTION)
+
+
+class AdversarialL1Options(Options):
+    """Options of `adversarial_l1`."""
+
+    form: Literal["plain", "log"] = Field(
+        "plain", description="plain: -D. log: -ln(1 + D), the same direction with a step smaller by 1 + D."
+    )
 
 
 class ClassEntropyOptions(Options):

@@ -127,6 +127,26 @@ IMAGE_LOSSES = (
         needs=_GRADIENTS_OF_LOGITS,
         paper="Choi et al., Data-Free Network Quantization With Adversarial Knowledge Distillation, CVPRW 2020",
     ),
+    Component(
+        kind="loss",
+        role="image",
+        name="adversarial_l1",
+        target="dfkdbench.parts.losses.adversarial_l1:AdversarialL1Loss",
+        summary="Disagreement: minus the mean absolute difference of the logits of student and teacher.",
+        options=options.AdversarialL1Options,
+        needs=_GRADIENTS_OF_LOGITS | {"student"},
+        paper="Fang et al., Data-Free Adversarial Distillation, 2019",
+    ),
+    Component(
+        kind="loss",
+        role="image",
+        name="adversarial_kl",
+        target="dfkdbench.parts.losses.adversarial_kl:AdversarialKLLoss",
+        summary="Disagreement: minus KL(teacher || student).",
+        options=options.AdversarialKLOptions,
+        needs=_GRADIENTS_OF_LOGITS | {"student"},
+        paper="Micaelli and Storkey, Zero-shot Knowledge Transfer via Adversarial Belief Matching, NeurIPS 2019",
+    ),
 )
 
 COMBINERS = (
