@@ -183,7 +183,7 @@ def test_resolve__wrong_value_is_shown_with_what_was_expected(
 
 
 def test_resolve__short_list_is_refused(registry: Registry) -> None:
-    assert "generator.channels.2" in message_of(registry, "generator.channels=[1,2]")
+    assert "generator.channels" in message_of(registry, "generator.channels=[1]")
 
 
 def test_resolve__every_wrong_value_is_told_at_once(registry: Registry) -> None:

@@ -19,13 +19,18 @@ class ConvNetworkOptions(Options):
     """The network that both `conv` and `frozen` use."""
 
     latent: int = Field(100, ge=1, description="Length of a latent, drawn from N(0, I).")
-    channels: tuple[int, int, int] = Field(
-        (128, 128, 64), description="Channels after the linear layer, the first and the second convolution."
+    channels: tuple[int, ...] = Field(
+        (128, 128, 64),
+        min_length=2,
+        max_length=7,
+        description="Channels after the linear layer and after each convolution but the last. Every convolution "
+        "follows an upsampling by 2, so n entries make images 2^(n - 1) times as large as the first maps.",
     )
+    stem_norm: bool = Field(True, description="Batch norm right after the linear layer.")
     norm_eps: float = Field(
         1e-5,
         gt=0,
-        description="eps of the two inner batch norms; 0.8 in the code of Chen et al. (2019) and its successors.",
+        description="eps of the inner batch norms; 0.8 in the code of Chen et al. (2019) and its successors.",
     )
     slope: float = Field(0.2, ge=0, description="Negative slope of LeakyReLU.")
     output_activation: OutputActivation = Field("tanh", description="Activation after the last convolution.")
@@ -34,7 +39,7 @@ class ConvNetworkOptions(Options):
         description="Normalisation of the images; without affine part they have zero mean and unit variance per "
         "channel, as the teacher's normalised input has.",
     )
-    spectral_norm: bool = Field(False, description="Spectral norm on the three convolutions.")
+    spectral_norm: bool = Field(False, description="Spectral norm on the convolutions.")
 
 
 class ConvOptions(ConvNetworkOptions):

@@ -106,6 +106,7 @@ def test_options__loss_keys_are_those_of_their_group() -> None:
     assert set(options_of("kl", kind="loss")) == {
         "student_losses.kl.temperature",
         "student_losses.kl.temperature_squared",
+        "student_losses.kl.reduction",
     }
     assert set(options_of("class_entropy", kind="loss")) == {
         "losses.class_entropy.log_base",

@@ -24,7 +24,7 @@ class ConvGenerator:
         setting: Image shape, batch size, planned steps, random generators.
 
     Raises:
-        PlanError: The image size is not divisible by 4.
+        PlanError: The image size is not divisible by the upsampling of the network.
     """
 
     def __init__(self, options: ConvOptions, setting: Setting) -> None:

@@ -22,7 +22,7 @@ class FrozenGenerator:
         setting: Image shape and random generators.
 
     Raises:
-        PlanError: The image size is not divisible by 4.
+        PlanError: The image size is not divisible by the upsampling of the network.
     """
 
     def __init__(self, options: ConvNetworkOptions, setting: Setting) -> None:

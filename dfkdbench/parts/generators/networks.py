@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
@@ -11,49 +13,48 @@ from dfkdbench.parts.options import ConvNetworkOptions, OutputActivation, Output
 from dfkdbench.rng import seeded_initialisation
 from dfkdbench.seams import Setting
 
-UPSAMPLING = 4
-"""Two nearest-neighbour upsamplings by 2, for every image size: the family has no deeper form."""
-
 
 class ConvNetwork(nn.Module):
-    """Latents (B, latent) to images (B, C, H, W), for any number of channels and sides divisible by 4.
+    """Latents (B, latent) to images (B, C, H, W), for any number of channels and sides divisible by the upsampling.
 
-    Linear, batch norm, twice [upsample, 3x3 convolution, batch norm, LeakyReLU], 3x3 convolution, output
-    activation, output norm. This is the generator of DAFL (Chen et al., ICCV 2019), shared by DFAD, RDSKD,
-    PRE-DFKD and CDFKD for 32x32 images: `norm_eps=0.8` is DAFL's, 1e-5 DFAD's, an affine output norm without
-    activation ZSKT's. The linear layer always makes (H/4, W/4) maps, so larger images grow it and not the depth.
+    Linear, batch norm, [upsample by 2, 3x3 convolution, batch norm, LeakyReLU] for every entry of `channels` but
+    the first, 3x3 convolution, output activation, output norm. With three entries this is the generator of DAFL
+    (Chen et al., ICCV 2019), shared by DFAD, RDSKD, PRE-DFKD and CDFKD for 32x32 images: `norm_eps=0.8` is DAFL's,
+    1e-5 DFAD's, an affine output norm without activation ZSKT's. With four, no `stem_norm` and `slope=0` it is
+    DFQ's. The linear layer makes the first maps, so larger images grow it unless `channels` gets longer.
 
     Args:
         options: Widths, norms and activations.
         image_shape: (channels, height, width).
 
     Raises:
-        PlanError: A side is not divisible by 4.
+        PlanError: A side is not divisible by the upsampling.
     """
 
     def __init__(self, options: ConvNetworkOptions, image_shape: tuple[int, int, int]) -> None:
         super().__init__()
         channels, height, width = image_shape
-        if height % UPSAMPLING or width % UPSAMPLING:
+        stem, *widths = options.channels
+        upsampling = 2 ** len(widths)
+        if height % upsampling or width % upsampling:
             raise PlanError(
-                f"The convolutional generator can't make images of {height}x{width} pixels: "
-                f"sides must be divisible by {UPSAMPLING}. Choose another image size or another generator; "
-                "list them with: dfkdbench list generators"
+                f"The convolutional generator can't make images of {height}x{width} pixels: with {len(widths)} "
+                f"upsamplings, sides must be divisible by {upsampling}. Choose another image size, fewer channels "
+                "(--set generator.channels=[128,64]) or another generator; list them with: dfkdbench list generators"
             )
-        stem, middle, last = options.channels
-        self.first_shape = (stem, height // UPSAMPLING, width // UPSAMPLING)
+        self.first_shape = (stem, height // upsampling, width // upsampling)
         self.project = nn.Linear(options.latent, stem * self.first_shape[1] * self.first_shape[2])
+        layers: list[nn.Module] = [nn.BatchNorm2d(stem) if options.stem_norm else nn.Identity()]
+        for inputs, outputs in itertools.pairwise(options.channels):
+            layers += [
+                nn.Upsample(scale_factor=2),
+                _convolution(inputs, outputs, options.spectral_norm),
+                nn.BatchNorm2d(outputs, eps=options.norm_eps),
+                nn.LeakyReLU(options.slope, inplace=True),
+            ]
         self.layers = nn.Sequential(
-            nn.BatchNorm2d(stem),
-            nn.Upsample(scale_factor=2),
-            _convolution(stem, middle, options.spectral_norm),
-            nn.BatchNorm2d(middle, eps=options.norm_eps),
-            nn.LeakyReLU(options.slope, inplace=True),
-            nn.Upsample(scale_factor=2),
-            _convolution(middle, last, options.spectral_norm),
-            nn.BatchNorm2d(last, eps=options.norm_eps),
-            nn.LeakyReLU(options.slope, inplace=True),
-            _convolution(last, channels, options.spectral_norm),
+            *layers,
+            _convolution(options.channels[-1], channels, options.spectral_norm),
             _activation(options.output_activation),
             _output_norm(options.output_norm, channels),
         )
@@ -68,7 +69,7 @@ def build_network(options: ConvNetworkOptions, setting: Setting) -> ConvNetwork:
     """The network on the run's device, its weights from the role `generator.weights`.
 
     Raises:
-        PlanError: A side of the images is not divisible by 4.
+        PlanError: A side of the images is not divisible by the upsampling.
     """
     with seeded_initialisation(setting.rng("generator.weights").initial_seed()):
         network = ConvNetwork(options, setting.image_shape)

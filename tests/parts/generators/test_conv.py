@@ -30,8 +30,9 @@ def parameters(network: torch.nn.Module) -> int:
         (ConvNetworkOptions(latent=1000, norm_eps=0.8), 3, 8_423_939),
         (ConvNetworkOptions(latent=256), 3, 2_329_091),
         (ConvNetworkOptions(output_activation="none", output_norm="batch_norm"), 3, 1_051_145),
+        (ConvNetworkOptions(latent=512, channels=(512, 256, 128, 64), stem_norm=False, slope=0.0), 3, 5_753_859),
     ],
-    ids=["dafl-mnist", "dafl-cifar", "dfad-cifar", "zskt"],
+    ids=["dafl-mnist", "dafl-cifar", "dfad-cifar", "zskt", "dfq"],
 )
 def test_conv_network__has_the_published_number_of_parameters(
     options: ConvNetworkOptions, channels: int, count: int
@@ -43,6 +44,24 @@ def test_conv_network__has_the_published_number_of_parameters(
 def test_conv_network__makes_images_of_any_shape_divisible_by_four(shape: tuple[int, int, int]) -> None:
     network = ConvNetwork(ConvNetworkOptions.model_validate(SMALL), shape)
     assert network(torch.randn(3, 7)).shape == (3, *shape)
+
+
+@pytest.mark.parametrize(("channels", "first"), [((8, 4), (8, 16, 16)), ((8, 8, 8, 4), (8, 4, 4))])
+def test_conv_network__upsamples_once_per_convolution_but_the_last(channels: Any, first: tuple[int, ...]) -> None:
+    network = ConvNetwork(ConvNetworkOptions(latent=7, channels=channels), (3, 32, 32))
+    assert network.first_shape == first
+    assert network(torch.randn(3, 7)).shape == (3, 3, 32, 32)
+
+
+def test_conv_network__without_stem_norm_maps_of_the_linear_layer_stay_as_they_are() -> None:
+    network = ConvNetwork(ConvNetworkOptions(latent=7, channels=(8, 8, 4), stem_norm=False), (1, 8, 8))
+    maps = torch.randn(3, 8, 2, 2)
+    assert torch.equal(network.layers[0](maps), maps)
+
+
+def test_conv_network__refuses_sizes_that_a_longer_chain_does_not_reach() -> None:
+    with pytest.raises(PlanError, match=r"12x12.*with 3 upsamplings, sides must be divisible by 8"):
+        ConvNetwork(ConvNetworkOptions(channels=(8, 8, 8, 4)), (1, 12, 12))
 
 
 def test_conv_network__refuses_other_sizes() -> None:
