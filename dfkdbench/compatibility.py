@@ -5,6 +5,7 @@ from __future__ import annotations
 from dfkdbench.config import Resolved, ResolvedPart
 from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS, Component, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import PlanError
+from dfkdbench.recipe import Phase
 
 _ACCESS_BEHIND = {"stages": "features"}
 """Needs that are a form of another kind of access."""
@@ -92,9 +93,14 @@ def _check_needs(
 
 
 def _check_phases(resolved: Resolved) -> None:
-    """Refuses phases whose student images can't be had."""
+    """Refuses phases whose student images can't be had, or that train the generator under no loss."""
     generator = resolved.slots["generator"].component
     for name, phase in resolved.recipe.phases.items():
+        if resolved.losses and phase.generator_steps and not _losses_of(phase, resolved):
+            raise PlanError(
+                f"Phase '{name}' trains the generator, and none of its losses ({', '.join(phase.losses or ())}) is "
+                f"left. Put one back, or leave the steps out as well: --set phases.{name}.generator_steps=0."
+            )
         if phase.student_images not in ("shared", "remade"):
             continue
         if phase.order == "student_first" or not phase.generator_steps:
@@ -108,6 +114,10 @@ def _check_phases(resolved: Resolved) -> None:
                 f"Phase '{name}' has student_images=remade, and the generator '{generator.name}' can't make its last "
                 f"images anew. Say --set phases.{name}.student_images=held."
             )
+
+
+def _losses_of(phase: Phase, resolved: Resolved) -> list[str]:
+    return [name for name in resolved.losses if phase.losses is None or name in phase.losses]
 
 
 def _without(part: ResolvedPart) -> str:

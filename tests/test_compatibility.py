@@ -172,3 +172,13 @@ def test_shared_images__each_phase_is_looked_at(registry: Registry) -> None:
     phases = {"one": Phase(rounds=1), "two": Phase(student_images="shared", order="student_first")}
     method = replace(METHOD, recipe=METHOD.recipe.model_copy(update={"phases": phases}))
     assert "Phase 'two'" in refusal(registry, method=method)
+
+
+def test_phase__whose_losses_are_all_left_out(registry: Registry) -> None:
+    losses = {"one_hot": LossChoice(), "class_entropy": LossChoice()}
+    recipe = Recipe(losses=losses, phases={"start": Phase(rounds=2, losses=("one_hot",)), "distil": Phase()})
+    method = replace(METHOD, recipe=recipe)
+    check(registry, method=method)
+    said = refusal(registry, "losses.one_hot.weight=0", method=method)
+    assert "Phase 'start' trains the generator, and none of its losses (one_hot) is left." in said
+    check(registry, "losses.one_hot.weight=0", "phases.start.generator_steps=0", method=method)
