@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -180,6 +182,14 @@ def test_league__needs_gradients_of_logits_and_nothing_else(plan: MakePlan) -> N
 def test_run__from_end_to_end(run: Callable[..., Result], pair: str) -> None:
     result = run(pair=pair)
     assert (result.status, result.student_samples) == ("finished", 2560)
+
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("setting", re.findall(r"`([a-z_0-9.]+=[^`\s]+)`", README))
+def test_readme__every_option_is_one(plan: MakePlan, setting: str) -> None:
+    assert plan(setting).run_id != plan().run_id
 
 
 def test_plugin__registers_through_the_hooks() -> None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -188,6 +190,14 @@ def test_mskd__is_an_alias_with_its_label(registry: Registry) -> None:
 def test_run__from_end_to_end(run: Callable[..., Result], plugin: str, pair: str) -> None:
     result = run(plugin, pair=pair)
     assert (result.status, result.plugin, result.student_samples) == ("finished", "zskt", 2560)
+
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("setting", re.findall(r"`([a-z_0-9.]+=[^`\s]+)`", README))
+def test_readme__every_option_is_one(plan: MakePlan, setting: str) -> None:
+    assert plan(setting).run_id != plan().run_id
 
 
 def test_plugin__registers_through_the_hooks() -> None:
