@@ -150,8 +150,8 @@ def test_list__terminal_cuts_the_last_column(installed: Registry, monkeypatch: p
 
     whole = invoke("losses").stdout
     monkeypatch.setattr(output, "_on_terminal", lambda: True)
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "110")
     cut = invoke("losses").stdout
-    assert max(map(len, whole.splitlines())) > 100
-    assert max(map(len, cut.splitlines())) <= 100
+    assert max(map(len, whole.splitlines())) > 110
+    assert max(map(len, cut.splitlines())) <= 110
     assert "..." in cut
