@@ -69,5 +69,5 @@ def test_dirichlet__smaller_concentrations_give_sharper_targets() -> None:
         torch.manual_seed(0)
         targets = torch.distributions.Dirichlet(beta * row + 1e-5).sample((20_000,))
         sharpness.append(targets.amax(1).mean().item())
-    assert sharpness[0] < 0.75
+    assert sharpness[0] == pytest.approx(0.66, abs=0.02)  # this row; over all rows of that matrix it is .72
     assert sharpness[1] == pytest.approx(0.94, abs=0.03)
