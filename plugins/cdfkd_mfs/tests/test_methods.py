@@ -16,7 +16,7 @@ import dfkdbench_cdfkd_mfs
 from dfkdbench.bench import Request, prepare
 from dfkdbench.cli.console import Console
 from dfkdbench.descriptors import Method
-from dfkdbench.errors import PlanError
+from dfkdbench.errors import DfkdbenchError, PlanError
 from dfkdbench.judge import execute
 from dfkdbench.parts.generators.networks import ConvNetwork
 from dfkdbench.parts.options import ConvNetworkOptions
@@ -188,11 +188,12 @@ def test_run__from_plan_to_record(registry: Registry, tmp_path: Path, changes: d
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_run__feature_vectors_of_different_lengths_are_a_failure_with_its_reason(
+def test_run__feature_vectors_of_different_lengths_are_refused_with_the_reason(
     registry: Registry, tmp_path: Path
 ) -> None:
     prepared = prepare(request(tmp_path, losses=("head_features_l1=0.2",)), Console(), registry)
     plan = prepared.plan(0)
-    result = execute(plan, tmp_path, prepared.bench(plan))
-    assert result.status == "failed"
-    assert "16 entries each, the teachers 32. Leave the loss out: --loss head_features_l1=0" in result.error
+    with pytest.raises(
+        DfkdbenchError, match="16 entries each, the teachers 32. Leave the loss out: --loss head_features_l1=0"
+    ):
+        execute(plan, tmp_path, prepared.bench(plan))
