@@ -194,6 +194,6 @@ def test_run__feature_vectors_of_different_lengths_are_refused_with_the_reason(
     prepared = prepare(request(tmp_path, losses=("head_features_l1=0.2",)), Console(), registry)
     plan = prepared.plan(0)
     with pytest.raises(
-        DfkdbenchError, match="16 entries each, the teachers 32. Leave the loss out: --loss head_features_l1=0"
+        DfkdbenchError, match=r"16 entries each, the teachers 32\. Leave the loss out: --loss head_features_l1=0"
     ):
         execute(plan, tmp_path, prepared.bench(plan))
