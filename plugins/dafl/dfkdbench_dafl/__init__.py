@@ -77,7 +77,7 @@ PRESETS = (
     Preset({"phases.distil.rounds": 2000 * EPOCH}, dataset="cifar10", budget="paper", source=_README),
     Preset({"phases.distil.rounds": 2000 * EPOCH}, dataset="cifar100", budget="paper", source=_README),
     Preset({"batch_size": 128}, budget="quick", source=f"{_OWN}more steps for the same student samples"),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen on digits, seeds 10-11"),
+    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen by test accuracy on digits, seeds 10-11"),
     Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
