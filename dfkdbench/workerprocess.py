@@ -72,7 +72,7 @@ def training_environment(folder: RunFolder, temporary: Path, threads: int) -> di
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry and Path(entry).exists()),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",  # spinning made steps ten times slower on a busy machine; idle, this doubles them
+        "GOMP_SPINCOUNT": "20000",  # waiting threads soon sleep: for ever spinning, a busy machine is 20 times slower
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
 

@@ -74,7 +74,7 @@ class Stepper:
         """Takes back what `state_dict` gave; moments that exist are overwritten in place."""
         self.steps = state["steps"]
         for parameter, saved in zip(self.parameters, state["moments"], strict=True):
-            _load_moments(self._optimizer.state[parameter], saved, parameter.device)
+            _load_moments(self._optimizer.state[parameter], saved, parameter)
 
     def _write(self, rate: float) -> None:
         if rate != self._written:
@@ -113,11 +113,18 @@ def _build(options: OptimizerOptions, parameters: list[nn.Parameter], rate: Tens
     return kind(parameters, rate, options.betas, weight_decay=decay, fused=True, capturable=rate.device.type == "cuda")
 
 
-def _load_moments(moments: dict[str, Any], saved: dict[str, Any], device: torch.device) -> None:
+def _load_moments(moments: dict[str, Any], saved: dict[str, Any], parameter: nn.Parameter) -> None:
     for name in [name for name in moments if name not in saved]:
         del moments[name]
     for name, value in saved.items():
         if isinstance(value, Tensor) and isinstance(moments.get(name), Tensor):
             moments[name].copy_(value)
         else:
-            moments[name] = value.to(device, copy=True) if isinstance(value, Tensor) else value
+            moments[name] = _laid_out_as(parameter, value) if isinstance(value, Tensor) else value
+
+
+def _laid_out_as(parameter: nn.Parameter, value: Tensor) -> Tensor:
+    """A copy on the parameter's device, in its memory format: fused kernels walk both in the order of memory."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

@@ -117,6 +117,24 @@ def test_stepper__zero_grad_fills_or_drops() -> None:
     assert parameters[0].grad is None
 
 
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_stepper__resumes_bitwise_where_parameters_are_channels_last_and_saved_moments_are_not(kind: Any) -> None:
+    rng = torch.Generator().manual_seed(0)
+    weight = torch.randn(4, 3, 3, 3, generator=rng).to(memory_format=torch.channels_last)
+    gradients = [[torch.randn(4, 3, 3, 3, generator=rng).to(memory_format=torch.channels_last)] for _ in range(6)]
+    whole = build_optimizer(OptimizerOptions(kind=kind), [nn.Parameter(weight.clone())], 6)
+    walk(whole, gradients)
+    first = build_optimizer(OptimizerOptions(kind=kind), [nn.Parameter(weight.clone())], 6)
+    walk(first, gradients[:3])
+    moments = {
+        name: value.contiguous() if value.dim() else value for name, value in first.state_dict()["moments"][0].items()
+    }
+    resumed = build_optimizer(OptimizerOptions(kind=kind), [nn.Parameter(first.parameters[0].detach().clone())], 6)
+    resumed.load_state_dict({"steps": 3, "moments": [moments]})
+    walk(resumed, gradients[3:])
+    assert torch.equal(resumed.parameters[0], whole.parameters[0])
+
+
 @pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
 def test_stepper__resumes_bitwise(kind: Any) -> None:
     options = OptimizerOptions(kind=kind, lr=0.05, schedule="cosine", weight_decay=0.01)

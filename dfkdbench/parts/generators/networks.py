@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from dfkdbench.errors import PlanError
+from dfkdbench.parts.generators.upsampling import UpsampledConvolution
 from dfkdbench.parts.options import ConvNetworkOptions, OutputActivation, OutputNorm
 from dfkdbench.rng import seeded_initialisation
 from dfkdbench.seams import Setting
@@ -48,14 +49,13 @@ class ConvNetwork(nn.Module):
         layers: list[nn.Module] = [nn.BatchNorm2d(stem) if options.stem_norm else nn.Identity()]
         for inputs, outputs in itertools.pairwise(options.channels):
             layers += [
-                nn.Upsample(scale_factor=2),
-                _convolution(inputs, outputs, options.spectral_norm, inner_bias),
+                _convolution(UpsampledConvolution(inputs, outputs, inner_bias), options.spectral_norm),
                 nn.BatchNorm2d(outputs, eps=options.norm_eps),
                 nn.LeakyReLU(options.slope, inplace=True),
             ]
         self.layers = nn.Sequential(
             *layers,
-            _convolution(options.channels[-1], channels, options.spectral_norm),
+            _convolution(nn.Conv2d(options.channels[-1], channels, 3, padding=1), options.spectral_norm),
             _activation(options.output_activation),
             _output_norm(options.output_norm, channels),
         )
@@ -74,14 +74,10 @@ def build_network(options: ConvNetworkOptions, setting: Setting, inner_bias: boo
     """
     with seeded_initialisation(setting.rng("generator.weights").initial_seed()):
         network = ConvNetwork(options, setting.image_shape, inner_bias)
-    network.to(setting.device)
-    if setting.device.type == "cuda":
-        network.to(memory_format=torch.channels_last)
-    return network
+    return network.to(setting.device, memory_format=torch.channels_last)
 
 
-def _convolution(inputs: int, outputs: int, spectral_norm: bool, bias: bool = True) -> nn.Module:
-    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=bias)
+def _convolution(convolution: nn.Conv2d, spectral_norm: bool) -> nn.Module:
     return parametrizations.spectral_norm(convolution) if spectral_norm else convolution
 
 

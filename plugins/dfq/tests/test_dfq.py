@@ -161,11 +161,11 @@ def test_presets__paper_budget(plan: MakePlan, dataset: str) -> None:
 def test_recipe__generator_has_the_layers_of_the_re_implementation() -> None:
     network = ConvNetwork(ConvOptions.model_validate(RECIPE.generator.options, strict=False), (3, 32, 32))
     kinds = [type(layer).__name__ for layer in network.layers if not isinstance(layer, nn.Identity)]
-    block = ["Upsample", "Conv2d", "BatchNorm2d", "LeakyReLU"]
+    block = ["UpsampledConvolution", "BatchNorm2d", "LeakyReLU"]
     assert kinds == [*3 * block, "Conv2d", "Tanh", "BatchNorm2d"]
     assert sum(p.numel() for p in network.parameters()) == 5_753_859
     assert network.first_shape == (512, 4, 4)
-    relu = network.layers[4]
+    relu = network.layers[3]
     assert torch.equal(relu(torch.tensor([-1.0, 2.0])), torch.tensor([0.0, 2.0]))
 
 

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dfkdbench.errors import PlanError
 from dfkdbench.parts.generators.conv import ConvGenerator
 from dfkdbench.parts.generators.networks import ConvNetwork
+from dfkdbench.parts.generators.upsampling import UpsampledConvolution
 from dfkdbench.parts.options import ConvNetworkOptions, ConvOptions
 from dfkdbench.recipe import OptimizerOptions
 from dfkdbench.seams import Setting
@@ -223,3 +224,41 @@ def test_conv__reads_nothing_on_the_host(
     with host_reads_forbidden:
         generator.fit(distance_to_ramp, 2)
         generator.sample(4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (4, 7), (8, 8)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_upsampled_convolution__equals_upsampling_then_convolution_in_value_and_gradient(
+    height: int, width: int, bias: bool
+) -> None:
+    fast = UpsampledConvolution(3, 5, bias).double()
+    plain = torch.nn.Sequential(torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(3, 5, 3, padding=1, bias=bias))
+    plain = plain.double()
+    plain[1].load_state_dict(fast.state_dict())
+    maps = torch.randn(2, 3, height, width, dtype=torch.float64)
+    probe = torch.randn(2, 5, 2 * height, 2 * width, dtype=torch.float64)
+    results = []
+    for layers in (fast, plain):
+        inputs = maps.clone().requires_grad_()
+        output = layers(inputs)
+        results.append([output, *torch.autograd.grad((output * probe).sum(), [inputs, *layers.parameters()])])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
+
+
+def test_upsampled_convolution__starts_from_the_weights_of_the_convolution_it_stands_for() -> None:
+    torch.manual_seed(3)
+    ours = UpsampledConvolution(4, 6)
+    torch.manual_seed(3)
+    expected = torch.nn.Conv2d(4, 6, 3, padding=1)
+    assert list(ours.state_dict()) == list(expected.state_dict())
+    assert torch.equal(ours.weight, expected.weight)
+
+
+def test_upsampled_convolution__keeps_its_mathematics_under_spectral_norm() -> None:
+    torch.manual_seed(0)
+    ours = torch.nn.utils.parametrizations.spectral_norm(UpsampledConvolution(3, 4)).eval()
+    maps = torch.randn(2, 3, 4, 4)
+    upsampled = torch.nn.functional.interpolate(maps, scale_factor=2.0)
+    expected = torch.nn.functional.conv2d(upsampled, ours.weight, ours.bias, padding=1)
+    torch.testing.assert_close(ours(maps), expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,40 @@
+"""Nearest upsampling by two and the 3 x 3 convolution behind it, as one operation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class UpsampledConvolution(nn.Conv2d):
+    """`nn.Upsample(scale_factor=2)` followed by `nn.Conv2d(inputs, outputs, 3, padding=1)`: maps twice as large.
+
+    An upsampled map repeats every pixel, so of the nine products behind an output pixel only four have different
+    inputs. Which taps share one depends on the parity of the output's row and column; a transposed convolution of
+    stride 2 with a 4 x 4 kernel of summed taps does all four parities at once. Exact, border included, up to the order
+    of additions; 2.25 times fewer multiplications, and no upsampled map in memory. Parameters, their names,
+    initialisation and gradients are those of the 3 x 3 convolution.
+
+    Args:
+        inputs: Channels of the small maps.
+        outputs: Channels of the large ones.
+        bias: Whether there is one.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel_size=3, padding=1, bias=bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, outputs, 2H, 2W) of maps (B, inputs, H, W)."""
+        return F.conv_transpose2d(maps, self.summed_kernel(), self.bias, stride=2, padding=1)
+
+    def summed_kernel(self) -> Tensor:
+        """The kernel (inputs, outputs, 4, 4) of the transposed convolution, in the graph of the weight."""
+        return _sum_taps(_sum_taps(self.weight, 2), 3).transpose(0, 1)
+
+
+def _sum_taps(kernel: Tensor, axis: int) -> Tensor:
+    """Four rows of three: an even output sees (first, second + third), an odd one (first + second, third)."""
+    first, second, third = kernel.unbind(axis)
+    return torch.stack((third, second + third, first + second, first), axis)
