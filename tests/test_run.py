@@ -148,6 +148,21 @@ def test_dry_run__writes_nothing(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_several_methods__finished_runs_are_read_and_the_others_made(finished):
+    out, results = finished
+    stdout, _ = run("--plugin", "noise", "--plugin", "random-generator", *QUICK, "--json", out=out)
+    found = json.loads(stdout)
+    assert [result["plugin"] for result in found] == ["noise", "random-generator"]
+    assert found[0]["student_sha256"] == results[0]["student_sha256"]
+
+
+def test_several_methods__one_that_is_refused_is_told_and_does_not_stop_the_others(tmp_path):
+    methods = ("--plugin", "noise", "--plugin", "real-data")
+    stdout, stderr = run(*methods, "--loss", "cross_entropy=1", *QUICK, "--json", out=tmp_path, expect=1)
+    assert "noise is left out: The loss 'cross_entropy' needs labelled images" in stderr
+    assert [result["plugin"] for result in json.loads(stdout)] == ["real-data"]
+
+
 def test_control__real_data_says_that_it_is_not_sealed_and_not_data_free(tmp_path):
     stdout, _ = run("--plugin", "real-data", *QUICK, "--json", out=tmp_path)
     (result,) = json.loads(stdout)

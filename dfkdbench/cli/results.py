@@ -10,6 +10,8 @@ import click
 from dfkdbench.cli.output import print_remark
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     import pandas
 
 FORMATS = ("github", "csv", "latex", "json", "plain")
@@ -143,7 +145,7 @@ def _print_frame(frame: pandas.DataFrame, columns: dict[str, str], style: str) -
     click.echo(tabulate(rows, headers=headers, tablefmt=_TABULATE_STYLES[style], disable_numparse=True))
 
 
-def _cell(row: dict[str, Any], column: str) -> str:
+def _cell(row: Mapping[Hashable, Any], column: str) -> str:
     if column == "final":
         mean, deviation = row["accuracy_final_mean"], row["accuracy_final_std"]
         return _number(mean, 2) + ("" if deviation != deviation else f" ± {_number(deviation, 2)}")

@@ -1,4 +1,4 @@
-"""`dfkdbench run`: one method on one cell, one sealed run a seed."""
+"""`dfkdbench run`: methods on one cell, one sealed run a method and seed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfkdbench.errors import ConfigError
+from dfkdbench.errors import ConfigError, PlanError
 
 if TYPE_CHECKING:
     from dfkdbench.bench import Prepared, Request
+    from dfkdbench.cli.console import Console
     from dfkdbench.plan import Plan
     from dfkdbench.records import Result
 
@@ -36,7 +37,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 @click.command()
-@click.option("--plugin", required=True, help="Method to run; see `dfkdbench list methods`.")
+@click.option(
+    "--plugin",
+    "plugins",
+    required=True,
+    multiple=True,
+    help="Method to run; see `dfkdbench list methods`. Several run one after the other.",
+)
 @click.option("--dataset", required=True, help="Data set; see `dfkdbench list datasets`.")
 @click.option("--pair", metavar="TEACHER:STUDENT", help="Architectures; the data set's default pair otherwise.")
 @click.option("--seeds", default="0", show_default=True, metavar="LIST", help="Such as 0, 0-2 or 0,3,5-7.")
@@ -77,35 +84,64 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 @click.option("--rerun", is_flag=True, help="Run finished ids again.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array, one object a seed.")
 def run(
-    seeds: str, teachers: int, config: Path | None, dry_run: bool, rerun: bool, as_json: bool, **given: Any
+    plugins: tuple[str, ...],
+    seeds: str,
+    teachers: int,
+    config: Path | None,
+    dry_run: bool,
+    rerun: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
-    """Run a method on a data set: train nothing on data, judge on the real test set.
+    """Run methods on a data set: train nothing on data, judge on the real test set.
 
-    Finished runs are read, not run again; unfinished ones resume from their checkpoint.
+    Finished runs are read, not run again; unfinished ones resume from their checkpoint. Of several methods, one that
+    is refused does not stop the others.
     """
-    from dfkdbench.bench import Request, prepare
+    from dfkdbench.bench import Request
     from dfkdbench.cli.console import Console
 
-    request = Request(seeds=parse_seeds(seeds), teacher_count=teachers, config_file=config, **given)
     console = Console()
-    prepared = prepare(request, console)
-    plans = [prepared.plan(seed) for seed in request.seeds]
-    console.introduce(plans[0], prepared)
+    common = {**given, "seeds": parse_seeds(seeds), "teacher_count": teachers, "config_file": config}
+    planned = _prepare_all([Request(plugin=plugin, **common) for plugin in dict.fromkeys(plugins)], console)
     if dry_run:
-        _print_plans(plans, prepared, as_json)
+        _print_plans(planned, console, as_json)
         return
-    results, interrupted = _execute(plans, prepared, console, rerun)
+    results: list[Result] = []
+    interrupted = None
+    for plans, prepared in planned:
+        console.introduce(plans[0], prepared)
+        done, interrupted = _execute(plans, prepared, console, rerun)
+        results += done
+        if interrupted is not None:
+            break
     if as_json:
         click.echo(json.dumps([result.model_dump(mode="json") for result in results], indent=2))
     elif results:
         console.summary(results)
     if interrupted is not None:
         sys.exit(interrupted)
-    if any(result.status != "finished" for result in results):
+    if len(planned) < len(set(plugins)) or any(result.status != "finished" for result in results):
         sys.exit(1)
 
 
-def _execute(plans: list[Plan], prepared: Prepared, console: Any, rerun: bool) -> tuple[list[Result], int | None]:
+def _prepare_all(requests: list[Request], console: Console) -> list[tuple[list[Plan], Prepared]]:
+    """Plans of every request, before anything runs; of several, those that are refused are told and left out."""
+    from dfkdbench.bench import prepare
+
+    planned = []
+    for request in requests:
+        try:
+            prepared = prepare(request, console)
+            planned.append(([prepared.plan(seed) for seed in request.seeds], prepared))
+        except PlanError as refusal:
+            if len(requests) == 1:
+                raise
+            click.echo(f"{request.plugin} is left out: {refusal}", err=True)
+    return planned
+
+
+def _execute(plans: list[Plan], prepared: Prepared, console: Console, rerun: bool) -> tuple[list[Result], int | None]:
     """Runs the plans one after the other; what is finished is kept when a signal comes."""
     from dfkdbench.judge import InterruptedRun, execute
 
@@ -129,16 +165,21 @@ def _execute(plans: list[Plan], prepared: Prepared, console: Any, rerun: bool) -
     return results, None
 
 
-def _print_plans(plans: list[Plan], prepared: Prepared, as_json: bool) -> None:
+def _print_plans(planned: list[tuple[list[Plan], Prepared]], console: Console, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([{"run_id": plan.run_id, **plan.model_dump(mode="json")} for plan in plans], indent=2))
+        everything = [plan for plans, _ in planned for plan in plans]
+        click.echo(
+            json.dumps([{"run_id": plan.run_id, **plan.model_dump(mode="json")} for plan in everything], indent=2)
+        )
         return
     from dfkdbench.cli.optionrows import recipe_rows
     from dfkdbench.cli.output import in_one_line, print_table
 
-    rows = recipe_rows(prepared.method.item, prepared.resolved)
-    print_table(("key", "value", "origin"), [(row.key, in_one_line(row.value), row.origin) for row in rows])
-    for plan in plans:
-        click.echo(
-            f"would run {plan.run_id}: {plan.generator_steps:,} generator and {plan.student_steps:,} student steps"
-        )
+    for plans, prepared in planned:
+        console.introduce(plans[0], prepared)
+        rows = recipe_rows(prepared.method.item, prepared.resolved)
+        print_table(("key", "value", "origin"), [(row.key, in_one_line(row.value), row.origin) for row in rows])
+        for plan in plans:
+            click.echo(
+                f"would run {plan.run_id}: {plan.generator_steps:,} generator and {plan.student_steps:,} student steps"
+            )

@@ -74,7 +74,7 @@ def build_network(options: ConvNetworkOptions, setting: Setting, inner_bias: boo
     """
     with seeded_initialisation(setting.rng("generator.weights").initial_seed()):
         network = ConvNetwork(options, setting.image_shape, inner_bias)
-    return network.to(setting.device, memory_format=torch.channels_last)
+    return network.to(setting.device).to(memory_format=torch.channels_last)
 
 
 def _convolution(convolution: nn.Conv2d, spectral_norm: bool) -> nn.Module:
