@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from dfkdbench.descriptors import API, Component, DatasetSpec, Method, ModelSpec, Preset
     from dfkdbench.errors import DfkdbenchError
     from dfkdbench.hookspecs import hookimpl
-    from dfkdbench.recipe import LossChoice, OptimizerOptions, Options, PartChoice, Phase, Recipe
+    from dfkdbench.recipe import (
+        LossChoice,
+        OptimizerOptions,
+        Options,
+        PartChoice,
+        Phase,
+        Recipe,
+        StudentUpdateOptions,
+    )
 
 __version__ = "0.1.0"
 PROTOCOL = "2026.1"
@@ -39,6 +47,7 @@ _HOME = {
     "PartChoice": "recipe",
     "Phase": "recipe",
     "Recipe": "recipe",
+    "StudentUpdateOptions": "recipe",
 }
 
 __all__ = [
@@ -56,6 +65,7 @@ __all__ = [
     "Phase",
     "Preset",
     "Recipe",
+    "StudentUpdateOptions",
     "__version__",
     "hookimpl",
     "load_results",

@@ -30,6 +30,25 @@ class Answer(NamedTuple):
         pairs = zip(self.teachers, other.teachers, strict=True)
         return Answer(_join_signals(self.target, other.target), tuple(_join_signals(*pair) for pair in pairs))
 
+    def split(self, count: int) -> tuple[Answer, Answer]:
+        """The answers about the first `count` images and about the others, as views of this one."""
+        first, others = slice(None, count), slice(count, None)
+        return self._about(first), self._about(others)
+
+    def _about(self, images: slice) -> Answer:
+        return Answer(_slice_signal(self.target, images), tuple(_slice_signal(one, images) for one in self.teachers))
+
+
+def _slice_signal(signal: Signal, images: slice) -> Signal:
+    """The signal of some images of a batch. Batch-norm statistics belong to the whole batch and are left out."""
+    return Signal(
+        logits=signal.logits[images],
+        features=None if signal.features is None else signal.features[images],
+        stages=tuple(stage[images] for stage in signal.stages),
+        heads=tuple(head[images] for head in signal.heads),
+        batch_norm_means=tuple(means[images] for means in signal.batch_norm_means),
+    )
+
 
 def _join_signals(first: Signal, second: Signal) -> Signal:
     """The signal of two batches one behind the other: what both have. Batch-norm statistics belong to one batch."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from dfkdbench.descriptors import SIGNALS
 from dfkdbench.errors import PlanError
-from dfkdbench.loop import Loop, LoopParts, StandardLoop, group_losses
+from dfkdbench.loop import Loop, StandardLoop
+from dfkdbench.loopparts import LoopParts, group_losses
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import InputSpec, Plan, PlannedModel, PlannedPart
@@ -91,6 +92,7 @@ class Assembly:
             meter=self.meter,
             device=device,
             precision=plan.recipe.precision,
+            student_update=plan.recipe.student_update,
         )
         self.parts = parts
         self.loop: Loop = (import_target(plan.loop) if plan.loop else StandardLoop)(parts)

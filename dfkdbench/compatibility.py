@@ -10,6 +10,9 @@ from dfkdbench.recipe import Phase
 _ACCESS_BEHIND = {"stages": "features", "batch_norm_means": "features"}
 """Needs that are a form of another kind of access."""
 
+_HONOURABLE = {"generator", "losses", "combiner", "replay", "aggregator", "student_update"}
+"""What a loop of a method's own may leave unused."""
+
 _OF_GENERATORS = {
     "labels": "labelled images",
     "network": "a network of latents",
@@ -61,6 +64,7 @@ def check_parts(method: Method, resolved: Resolved, teacher: ModelSpec, student:
         _check_needs(part, resolved.slots["generator"].component, teacher, student, teacher_count)
     _check_phases(resolved)
     _check_remembered_labels(resolved)
+    _check_student_update(resolved)
     if not resolved.student_losses:
         raise PlanError("No student loss is left. Add one, for example --loss kl.")
     if teacher_count > 1 and resolved.slots["aggregator"].component.name == "first":
@@ -141,13 +145,44 @@ def _check_remembered_labels(resolved: Resolved) -> None:
         )
 
 
+def _check_student_update(resolved: Resolved) -> None:
+    """Refuses updates that lack something to work on, and options of an update that was not chosen."""
+    update = resolved.recipe.student_update
+    if update.kind == "joint":
+        idle = [name for name, value in update if value != type(update).model_fields[name].default]
+        if idle:
+            raise PlanError(
+                f"student_update.{idle[0]} is set, and student_update.kind=joint does not use it. "
+                "Say --set student_update.kind=meta_retain."
+            )
+        return
+    title = f"student_update.kind={update.kind}"
+    if resolved.slots["replay"].component.name == "none":
+        raise PlanError(
+            f"{title} weighs what the student retains of replayed images, and the replay 'none' has no images. "
+            "Choose another --replay (dfkdbench list replays), or say --set student_update.kind=joint."
+        )
+    if update.meta_grad == "none" and update.plain_images == "fresh":
+        raise PlanError(
+            f"{title} with meta_grad=none and plain_images=fresh teaches the student nothing about replayed images. "
+            "Say student_update.meta_grad=full or student_update.plain_images=joint."
+        )
+    for name, part in resolved.student_losses.items():
+        if "batch_norm" in part.component.needs:
+            raise PlanError(
+                f"{title} looks at fresh and replayed images apart, and the loss '{name}' needs the teacher's "
+                f"batch-norm statistics, which belong to both together. Leave it out{_without(part)}, or say "
+                "--set student_update.kind=joint."
+            )
+
+
 def _without(part: ResolvedPart) -> str:
     return f" (--loss {part.component.name}=0)" if part.component.kind == "loss" else ""
 
 
 def _check_honoured(method: Method, resolved: Resolved) -> None:
     overridden = {key.split(".")[0] for key, origin in resolved.origins.items() if origin.startswith("--")}
-    ignored = (overridden & {"generator", "losses", "combiner", "replay", "aggregator"}) - method.honours
+    ignored = (overridden & _HONOURABLE) - method.honours
     if ignored:
         raise PlanError(
             f"'{method.name}' runs a loop of its own that does not use {', '.join(sorted(ignored))}; "

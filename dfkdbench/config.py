@@ -12,12 +12,18 @@ from typing import Any
 
 from dfkdbench.descriptors import Component, Method
 from dfkdbench.errors import ConfigError, nearest
-from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
+from dfkdbench.recipe import LossChoice, OptimizerOptions, Options, PartChoice, Phase, Recipe, StudentUpdateOptions
 from dfkdbench.registry import Owned, Registry
 from dfkdbench.validation import check_field, keys_of, validate, validate_options
 
 SLOTS = ("generator", "combiner", "replay", "aggregator")
 LOSS_GROUPS = {"losses": "image", "student_losses": "student"}
+
+NESTED: dict[str, tuple[type[Options], str]] = {
+    "student": (OptimizerOptions, "the student's optimiser. Write student.lr or so."),
+    "student_update": (StudentUpdateOptions, "the student's update. Write student_update.kind or so."),
+}
+"""Fields of a recipe that are models of their own: their model, and what a key below them names."""
 
 Setting = tuple[str, Any, str]
 """Dotted key, value, origin."""
@@ -50,11 +56,12 @@ class Layered:
             self._put_loss(key, path, value)
         elif path[0] == "phases":
             self._put_phase(key, path, value)
-        elif path[0] == "student":
+        elif path[0] in NESTED:
+            model, what = NESTED[path[0]]
             if len(path) != 2:
-                raise ConfigError(f"Key '{key}' names no setting of the student's optimiser. Write student.lr or so.")
-            check_field(OptimizerOptions, path[1], key)
-            self.tree["student"][path[1]] = value
+                raise ConfigError(f"Key '{key}' names no setting of {what}")
+            check_field(model, path[1], key)
+            self.tree[path[0]][path[1]] = value
         elif len(path) == 1:
             check_field(Recipe, path[0], key)
             self.tree[path[0]] = value

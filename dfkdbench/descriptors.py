@@ -119,7 +119,8 @@ class Method:
         access: What the method needs of the teacher beyond what its parts declare. `real_samples`
             marks a control that is no data-free method.
         loop: "package.module:Class" of a loop of its own, or None for the standard loop.
-        honours: Slots that such a loop uses; an override of another slot is refused at plan time.
+        honours: Slots that such a loop uses, and `student_update` where it takes its student steps so; an override of
+            another is refused at plan time.
     """
 
     name: str

@@ -6,31 +6,17 @@ three methods: `advance`, `state_dict`, `load_state_dict`, and the attribute `do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dfkdbench.answers import Answer
 from dfkdbench.learning import LearningLoss
-from dfkdbench.meter import Meter
-from dfkdbench.parts.optimizers import Stepper
+from dfkdbench.loopparts import LoopParts
 from dfkdbench.plan import PlannedPhase
-from dfkdbench.seams import (
-    Aggregator,
-    Batch,
-    Combiner,
-    Generator,
-    Loss,
-    NetworkGenerator,
-    Replay,
-    Signal,
-    View,
-    read_signal,
-)
+from dfkdbench.seams import Batch, NetworkGenerator, Signal, View, read_signal
+from dfkdbench.studentupdates import build_student_update
 
 
 class Loop(Protocol):
@@ -52,82 +38,6 @@ class Loop(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts the loop where it was."""
         ...
-
-
-@dataclass(frozen=True)
-class WeightedLosses:
-    """Losses of one group, in order, with their weights and what they need of the student."""
-
-    losses: Mapping[str, Loss]
-    weights: Mapping[str, float]
-    teacher_wants: frozenset[str]
-    student_wants: frozenset[str]
-    look_at_student: bool
-
-    def only(self, names: Sequence[str] | None, needs: Mapping[str, frozenset[str]]) -> WeightedLosses:
-        """The same with some losses left out; None keeps all."""
-        kept = [name for name in self.losses if names is None or name in names]
-        return group_losses({name: (self.losses[name], self.weights[name], needs[name]) for name in kept})
-
-
-def group_losses(entries: Mapping[str, tuple[Loss, float, frozenset[str]]]) -> WeightedLosses:
-    """A group from name -> (loss, weight, needs)."""
-    needs: frozenset[str] = frozenset().union(*(entry[2] for entry in entries.values()))
-    student_wants = {name.removeprefix("student_") for name in needs if name.startswith("student_")}
-    return WeightedLosses(
-        losses={name: entry[0] for name, entry in entries.items()},
-        weights={name: entry[1] for name, entry in entries.items()},
-        teacher_wants=needs & {"features", "stages", "batch_norm", "batch_norm_means"},
-        student_wants=frozenset(student_wants),
-        look_at_student=bool(student_wants) or "student" in needs,
-    )
-
-
-@dataclass(frozen=True)
-class LoopParts:
-    """Everything a loop works with. `target_wants`: what student losses and replay want of the teachers."""
-
-    phases: tuple[PlannedPhase, ...]
-    batch_size: int
-    replay_size: int
-    teachers: tuple[nn.Module, ...]
-    student: nn.Module
-    student_stepper: Stepper
-    generator: Generator
-    generator_learns: bool
-    losses: WeightedLosses
-    loss_needs: Mapping[str, frozenset[str]]
-    combiner: Combiner
-    student_losses: WeightedLosses
-    replay: Replay
-    aggregator: Aggregator
-    target_wants: frozenset[str]
-    meter: Meter
-    device: torch.device
-    precision: str
-
-    def autocast(self) -> AbstractContextManager[object]:
-        """The context of forward passes in the recipe's precision."""
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
-
-    def read_teachers(self, images: Tensor, wants: frozenset[str]) -> tuple[Signal, ...]:
-        """One forward pass of each teacher."""
-        self.meter.count_queries(images.shape[0] * len(self.teachers))
-        return tuple(read_signal(teacher, images, wants) for teacher in self.teachers)
-
-    def answer_of(self, images: Tensor) -> Answer:
-        """What the student losses want of the teachers; in a graph only where the images are in one."""
-        if images.requires_grad:
-            self.meter.count_queries(images.shape[0] * len(self.teachers))  # the backward pass
-        with self.autocast():
-            signals = self.read_teachers(images, self.target_wants)
-            return Answer(self.aggregator(signals), signals)
-
-    def target_of(self, images: Tensor) -> Signal:
-        """The aggregated signal of `answer_of`."""
-        return self.answer_of(images).target
 
 
 class ImageObjective:
@@ -194,6 +104,7 @@ class StandardLoop:
         self._parts = parts
         self._phase = 0
         self._round = 0
+        self._student_update = build_student_update(parts)
         parts.replay.follow(parts.generator)
         self._objective = self._enter_phase()
 
@@ -264,21 +175,10 @@ class StandardLoop:
         return batch, self._parts.answer_of(batch.images)
 
     def _student_step(self, fresh: Batch, answer: Answer | None) -> None:
-        parts = self._parts
         batch, answer = self._with_replay(fresh, answer)
         if answer is None:
-            answer = parts.answer_of(batch.images)
-        parts.student.train()
-        with parts.autocast():
-            student = read_signal(parts.student, batch.images, parts.student_losses.student_wants)
-        view = View(batch.images, answer.target, answer.teachers, student, batch.labels)
-        terms = {name: loss(view) for name, loss in parts.student_losses.losses.items()}
-        total = torch.stack([parts.student_losses.weights[name] * term for name, term in terms.items()]).sum()
-        parts.student_stepper.zero_grad()
-        torch.autograd.backward(total)
-        parts.student_stepper.step()
-        parts.meter.add(terms)
-        parts.meter.count_student_step(batch.images.shape[0])
+            answer = self._parts.answer_of(batch.images)
+        self._student_update.step(batch, answer, fresh.images.shape[0])
 
     def _with_replay(self, fresh: Batch, answer: Answer | None) -> tuple[Batch, Answer | None]:
         """The fresh batch with remembered images behind it, and the answer about all of it where known."""

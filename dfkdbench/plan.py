@@ -15,7 +15,7 @@ from dfkdbench.config import Resolved, ResolvedPart
 from dfkdbench.descriptors import Budget, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import PlanError
 from dfkdbench.files import canonical_json, sha256_of
-from dfkdbench.recipe import Phase, Recipe
+from dfkdbench.recipe import Phase, PlannedRecipe, Recipe
 from dfkdbench.registry import Owned
 
 ENGINE = "2"
@@ -108,7 +108,7 @@ class Plan(_Frozen):
     budget: PlannedBudget
     seed: int
     device: str
-    recipe: Recipe
+    recipe: PlannedRecipe
     slots: dict[str, PlannedPart]
     losses: dict[str, PlannedPart]
     student_losses: dict[str, PlannedPart]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, WrapSerializer
 
 
 class Options(BaseModel):
@@ -29,6 +29,28 @@ class OptimizerOptions(Options):
         0.0, ge=0, lt=1, description="Fraction of the steps over which lr rises linearly; a cosine spans the others."
     )
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm, or none.")
+
+
+class StudentUpdateOptions(Options):
+    """How a student step learns from fresh and replayed images; see `dfkdbench.studentupdates`."""
+
+    kind: Literal["joint", "meta_retain"] = Field(
+        "joint",
+        description="joint: the student losses over fresh and replayed images as one batch. meta_retain: in addition "
+        "the student losses on the replayed images, after a virtual gradient step on the fresh ones.",
+    )
+    alpha: float = Field(0.9, ge=0, description="meta_retain: length of the virtual step; no momentum, no schedule.")
+    inner_weight_decay: float = Field(5e-4, ge=0, description="meta_retain: weight decay of the virtual step.")
+    meta_grad: Literal["full", "first_order", "none"] = Field(
+        "full",
+        description="meta_retain: gradient of the loss after the virtual step. full: through the step. first_order: "
+        "without its second derivatives. none: no gradient; the student learns as with joint.",
+    )
+    plain_images: Literal["joint", "fresh"] = Field(
+        "joint",
+        description="meta_retain: images of the loss before the virtual step, to which the loss after it is added. "
+        "joint: fresh and replayed. fresh: the fresh ones alone.",
+    )
 
 
 class PartChoice(Options):
@@ -85,5 +107,18 @@ class Recipe(Options):
     aggregator: PartChoice = PartChoice(name="first")
     batch_size: int = Field(128, ge=1, description="Fresh images in a step.")
     student: OptimizerOptions = OptimizerOptions()
+    student_update: StudentUpdateOptions = StudentUpdateOptions()
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of forward and backward passes.")
     phases: dict[str, Phase] = Field({"distil": Phase()}, description="Phases in order.")
+
+
+def _without_later_fields(recipe: Recipe, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    tree: dict[str, Any] = dump(recipe)
+    if recipe.student_update == StudentUpdateOptions():
+        del tree["student_update"]
+    return tree
+
+
+PlannedRecipe = Annotated[Recipe, WrapSerializer(_without_later_fields)]
+"""A recipe as plans write it: a field that is younger than the first plans is left out while it is at its default, so
+that the ids of runs that don't use it stay what they were."""

@@ -239,3 +239,69 @@ def test_remembered_images__without_labels_are_refused_where_a_student_loss_need
     check(registry, "generator=labelled", "replay=without_labels")
     with pytest.raises(PlanError, match=r"'cross_entropy' needs labelled images.*'without_labels' remembers no labels"):
         check(registry, *labelled, "replay=without_labels")
+
+
+META = "student_update.kind=meta_retain"
+
+NEEDY_STUDENT = """
+    from dfkdbench.descriptors import Component
+    from dfkdbench.hookspecs import hookimpl
+
+    API = 1
+
+    @hookimpl
+    def dfkdbench_replays():
+        return [Component(kind="replay", name="toy_memory", target="x:y", summary="Toy.")]
+
+    @hookimpl
+    def dfkdbench_losses():
+        return [
+            Component(
+                kind="loss", name="of_statistics", target="x:y", summary="Toy.", role="student",
+                needs=frozenset({"batch_norm"}),
+            )
+        ]
+"""
+
+
+@pytest.fixture
+def with_memory(make_distribution: Callable[..., str], registry_of_site: Callable[[], Registry]) -> Registry:
+    make_distribution("needy-student", NEEDY_STUDENT)
+    return registry_of_site()
+
+
+def test_student_update__without_replay(registry: Registry) -> None:
+    said = refusal(registry, META)
+    assert "student_update.kind=meta_retain weighs what the student retains of replayed images" in said
+    assert "the replay 'none' has no images" in said
+    assert "dfkdbench list replays" in said
+
+
+def test_student_update__replayed_images_that_would_teach_nothing(with_memory: Registry) -> None:
+    settings = (META, "replay=toy_memory", "student_update.meta_grad=none")
+    said = refusal(with_memory, *settings, "student_update.plain_images=fresh")
+    assert "teaches the student nothing about replayed images" in said
+    check(with_memory, *settings)
+    check(with_memory, META, "replay=toy_memory", "student_update.plain_images=fresh")
+
+
+def test_student_update__statistics_of_the_whole_batch(with_memory: Registry) -> None:
+    settings = ("replay=toy_memory", "student_losses.of_statistics.weight=1")
+    said = refusal(with_memory, META, *settings)
+    assert "the loss 'of_statistics' needs the teacher's batch-norm statistics" in said
+    assert "(--loss of_statistics=0)" in said
+    check(with_memory, *settings)
+
+
+def test_student_update__options_of_the_other_kind_are_not_ignored(with_memory: Registry) -> None:
+    said = refusal(with_memory, "student_update.alpha=0.5")
+    assert "student_update.alpha is set, and student_update.kind=joint does not use it" in said
+    check(with_memory, "student_update.alpha=0.5", META, "replay=toy_memory")
+    check(with_memory, "student_update.kind=joint")
+
+
+def test_student_update__a_loop_of_its_own_that_does_not_use_it(with_memory: Registry) -> None:
+    own = replace(METHOD, loop="x:Loop")
+    said = refusal(with_memory, META, "replay=toy_memory", method=own)
+    assert "runs a loop of its own that does not use student_update" in said
+    check(with_memory, META, "replay=toy_memory", method=replace(own, honours=own.honours | {"student_update"}))

@@ -21,6 +21,7 @@ REAL = "real"
 METHODS = sorted({owned.item.name for _, owned in REGISTRY.methods.items() if owned.item.recipe.generator.name != REAL})
 GENERATORS = sorted(set(REGISTRY.components["generator"].names()) - {REAL})
 IMAGE_LOSSES = sorted(name for name, owned in REGISTRY.components["loss"].items() if owned.item.role == "image")
+STUDENT_LOSSES = sorted(name for name, owned in REGISTRY.components["loss"].items() if owned.item.role == "student")
 STUDENTS = (
     ("lenet_s:lenet_xs", 1),
     ("resnet_s:resnet_xs", 1),
@@ -32,6 +33,7 @@ STUDENTS = (
 NO_LABELS_KEPT = "remembers no labels"
 NO_NETWORK = "needs a network of latents"
 NO_LABELS_MADE = "needs labelled images"
+UNLIKE_FEATURES = "compares feature vectors of one length"
 FIRST_OF_MANY = "the aggregator 'first' listens to one"
 
 
@@ -94,6 +96,26 @@ def test_compose__every_replay_on_every_method(plugin: str) -> None:
         refusal = attempt(plugin, pair, teachers, replay=replay)
         reasons = [NO_LABELS_KEPT] * (replay != "none") + [NO_NETWORK] * ("network" in owned.item.needs)
         assert not refusal or any(reason in refusal for reason in reasons), f"{plugin} with {replay}: {refusal}"
+
+
+@pytest.mark.parametrize("loss", STUDENT_LOSSES)
+def test_compose__every_student_loss_on_every_replay_under_the_retaining_update(loss: str) -> None:
+    needs = REGISTRY.components["loss"].get(loss).item.needs
+    several = "several_teachers" in needs
+    pair, teachers = STUDENTS[3] if several else STUDENTS[1]
+    for replay in set(REGISTRY.components["replay"].names()) - {"none"}:
+        refusal = attempt(
+            "random-generator",
+            pair,
+            teachers,
+            generator="conv",
+            replay=replay,
+            losses=(loss,),
+            aggregator="mean" if several else None,
+            settings=("student_update.kind=meta_retain", "student_update.alpha=0.01"),
+        )
+        reasons = [NO_LABELS_MADE] * ("labels" in needs) + [UNLIKE_FEATURES] * ("student_features" in needs)
+        assert not refusal or any(reason in refusal for reason in reasons), f"{loss} with {replay}: {refusal}"
 
 
 @pytest.mark.parametrize("generator", GENERATORS)

@@ -133,6 +133,8 @@ def test_resolve__phase_may_name_a_loss_that_was_left_out(registry: Registry) ->
         ("generator.optimizer.lrr=3", "Unknown key 'generator.optimizer.lrr'. Did you mean 'lr'?"),
         ("student.momentun=0.5", "Unknown key 'student.momentun'. Did you mean 'momentum'?"),
         ("student=0.5", "Key 'student' names no setting"),
+        ("student_update.knd=joint", "Unknown key 'student_update.knd'. Did you mean 'kind'?"),
+        ("student_update=joint", "names no setting of the student's update. Write student_update.kind or so."),
         ("losses.one_hott.weight=1", "Unknown loss 'one_hott'. Did you mean 'one_hot'?"),
         ("losses.one_hott.weight=0", "Unknown loss 'one_hott'. Did you mean 'one_hot'?"),
         ("losses.one_hot=1", "Key 'losses.one_hot' names no setting of a loss."),

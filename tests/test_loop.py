@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from dfkdbench.learning import LearningLoss
-from dfkdbench.loop import LoopParts, StandardLoop, group_losses
+from dfkdbench.loop import StandardLoop
+from dfkdbench.loopparts import LoopParts, group_losses
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import PlannedPhase

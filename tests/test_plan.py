@@ -17,7 +17,7 @@ from dfkdbench.config import parse_setting, resolve
 from dfkdbench.descriptors import Budget, Method, Preset
 from dfkdbench.errors import PlanError
 from dfkdbench.plan import Cell, Plan, make_plan
-from dfkdbench.recipe import LossChoice, PartChoice, Phase, Recipe
+from dfkdbench.recipe import LossChoice, PartChoice, Phase, Recipe, StudentUpdateOptions
 from dfkdbench.registry import Owned, Registry
 
 RegistryOf = Callable[[], Registry]
@@ -135,6 +135,18 @@ def test_run_id__changes_with_version_of_a_part_and_of_a_model(registry: Registr
 def test_run_id__does_not_depend_on_where_a_value_comes_from(registry: Registry) -> None:
     preset = replace(METHOD, presets=(Preset({"student.lr": 0.5}),))
     assert plan_of(registry, method=preset).run_id == plan_of(registry, settings=["student.lr=0.5"]).run_id
+
+
+def test_run_id__student_update_counts_where_it_is_set_and_leaves_no_trace_where_it_is_not(registry: Registry) -> None:
+    method = replace(METHOD, recipe=RECIPE.model_copy(update={"student_update": StudentUpdateOptions(alpha=0.5)}))
+    plan = plan_of(registry)
+    other = plan.model_copy(update={"recipe": method.recipe})
+    assert "student_update" not in plan.model_dump(mode="json")["recipe"]
+    assert other.model_dump(mode="json")["recipe"]["student_update"]["alpha"] == 0.5
+    assert plan.run_id != other.run_id
+    assert plan_of(registry, settings=["student_update.kind=joint"]).run_id == plan.run_id
+    for one in (plan, other):
+        assert Plan.model_validate_json(one.model_dump_json()) == one
 
 
 def test_run_id__is_a_folder_name(registry: Registry) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dfkdbench.config import LOSS_GROUPS, SLOTS, Resolved, ResolvedPart
+from dfkdbench.config import LOSS_GROUPS, NESTED, SLOTS, Resolved, ResolvedPart
 from dfkdbench.descriptors import Component, Method
-from dfkdbench.recipe import LossChoice, OptimizerOptions, Phase, Recipe
+from dfkdbench.recipe import LossChoice, Phase, Recipe
 from dfkdbench.registry import PLURAL
 
 DEFAULT = "default"
@@ -64,9 +64,9 @@ def recipe_rows(method: Method, resolved: Resolved) -> list[OptionRow]:
             for phase, chosen in value.items():
                 values = chosen.model_dump(mode="json")
                 rows += _model_rows(Phase, f"phases.{phase}.", _defaults_of(Phase), values, origin_of)
-        elif name == "student":
+        elif name in NESTED:
             values = value.model_dump(mode="json")
-            rows += _model_rows(OptimizerOptions, "student.", defaults["student"], values, origin_of)
+            rows += _model_rows(NESTED[name][0], f"{name}.", defaults[name], values, origin_of)
         else:
             text = schema[name].get("description", "")
             rows.append(OptionRow(name, type_in_words(schema[name]), defaults[name], value, origin_of(name), text))

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from dfkdbench.loop import LoopParts, StandardLoop, group_losses
+from dfkdbench.loop import StandardLoop
+from dfkdbench.loopparts import LoopParts, group_losses
 from dfkdbench.meter import Meter
 from dfkdbench.models.digits import resnet_s
 from dfkdbench.parts.aggregators import MeanAggregator

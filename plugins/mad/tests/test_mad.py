@@ -44,16 +44,18 @@ def test_run__a_generator_that_is_no_network_of_latents_is_refused(tmp_path: Pat
         smoke(tmp_path, "noise", settings={}, replay="ema")
 
 
-def assembled(out: Path) -> Assembly:
-    settings = tuple(f"{key}={value}" for key, value in SMALL.items())
+def assembled(out: Path, options: dict[str, Any]) -> Assembly:
+    settings = tuple(f"{key}={value}" for key, value in options.items())
     request = Request("mad", "digits", budget="smoke", settings=settings, device="cpu", out=out)
     prepared = prepare(request, Console())
     return Assembly(prepared.plan(0), [teacher.weights for teacher in prepared.teachers], torch.device("cpu"))
 
 
 @pytest.mark.usefixtures("installed")
-def test_run__resumes_to_the_bit(tmp_path: Path) -> None:
-    undisturbed, resumed = assembled(tmp_path), assembled(tmp_path)
+@pytest.mark.parametrize("kind", ["joint", "meta_retain"])
+def test_run__resumes_to_the_bit(kind: str, tmp_path: Path) -> None:
+    options = SMALL | {"student_update.kind": kind}
+    undisturbed, resumed = assembled(tmp_path, options), assembled(tmp_path, options)
     undisturbed.loop.advance()
     save_tree(undisturbed.state_dict(), tmp_path / "state.safetensors")
     resumed.load_state_dict(load_tree(tmp_path / "state.safetensors"))
@@ -61,6 +63,28 @@ def test_run__resumes_to_the_bit(tmp_path: Path) -> None:
         assembly.loop.advance()
     for name, value in undisturbed.student.state_dict().items():
         assert torch.equal(value, resumed.student.state_dict()[name]), name
+
+
+RETAIN = {**SMALL, "student_update.kind": "meta_retain"}
+
+
+@pytest.mark.usefixtures("installed")
+def test_student_update__retaining_the_copys_images_and_as_released_the_plain_one(tmp_path: Path) -> None:
+    plain = smoke(tmp_path)
+    released = smoke(tmp_path, settings=RETAIN | {"student_update.meta_grad": "none"})
+    assert released.student_sha256 == plain.student_sha256
+    assert released.run_id != plain.run_id
+    retaining = smoke(tmp_path, settings=RETAIN)
+    assert retaining.status == "finished"
+    assert retaining.student_sha256 != plain.student_sha256
+    for count in ("student_samples", "teacher_queries", "replay_bytes"):
+        assert getattr(retaining, count) == getattr(plain, count)
+
+
+@pytest.mark.usefixtures("installed")
+def test_student_update__without_the_copy_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="the replay 'none' has no images"):
+        smoke(tmp_path, settings=RETAIN, replay="none")
 
 
 def test_recipe__both_student_terms_weigh_one() -> None:

@@ -1,0 +1,94 @@
+"""What a loop works with: networks, parts and counts, and how it asks teachers and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from dfkdbench.answers import Answer
+from dfkdbench.meter import Meter
+from dfkdbench.parts.optimizers import Stepper
+from dfkdbench.plan import PlannedPhase
+from dfkdbench.recipe import StudentUpdateOptions
+from dfkdbench.seams import Aggregator, Combiner, Generator, Loss, Replay, Signal, read_signal
+
+
+@dataclass(frozen=True)
+class WeightedLosses:
+    """Losses of one group, in order, with their weights and what they need of the student."""
+
+    losses: Mapping[str, Loss]
+    weights: Mapping[str, float]
+    teacher_wants: frozenset[str]
+    student_wants: frozenset[str]
+    look_at_student: bool
+
+    def only(self, names: Sequence[str] | None, needs: Mapping[str, frozenset[str]]) -> WeightedLosses:
+        """The same with some losses left out; None keeps all."""
+        kept = [name for name in self.losses if names is None or name in names]
+        return group_losses({name: (self.losses[name], self.weights[name], needs[name]) for name in kept})
+
+
+def group_losses(entries: Mapping[str, tuple[Loss, float, frozenset[str]]]) -> WeightedLosses:
+    """A group from name -> (loss, weight, needs)."""
+    needs: frozenset[str] = frozenset().union(*(entry[2] for entry in entries.values()))
+    student_wants = {name.removeprefix("student_") for name in needs if name.startswith("student_")}
+    return WeightedLosses(
+        losses={name: entry[0] for name, entry in entries.items()},
+        weights={name: entry[1] for name, entry in entries.items()},
+        teacher_wants=needs & {"features", "stages", "batch_norm", "batch_norm_means"},
+        student_wants=frozenset(student_wants),
+        look_at_student=bool(student_wants) or "student" in needs,
+    )
+
+
+@dataclass(frozen=True)
+class LoopParts:
+    """Everything a loop works with. `target_wants`: what student losses and replay want of the teachers."""
+
+    phases: tuple[PlannedPhase, ...]
+    batch_size: int
+    replay_size: int
+    teachers: tuple[nn.Module, ...]
+    student: nn.Module
+    student_stepper: Stepper
+    generator: Generator
+    generator_learns: bool
+    losses: WeightedLosses
+    loss_needs: Mapping[str, frozenset[str]]
+    combiner: Combiner
+    student_losses: WeightedLosses
+    replay: Replay
+    aggregator: Aggregator
+    target_wants: frozenset[str]
+    meter: Meter
+    device: torch.device
+    precision: str
+    student_update: StudentUpdateOptions = field(default_factory=StudentUpdateOptions)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of forward passes in the recipe's precision."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def read_teachers(self, images: Tensor, wants: frozenset[str]) -> tuple[Signal, ...]:
+        """One forward pass of each teacher."""
+        self.meter.count_queries(images.shape[0] * len(self.teachers))
+        return tuple(read_signal(teacher, images, wants) for teacher in self.teachers)
+
+    def answer_of(self, images: Tensor) -> Answer:
+        """What the student losses want of the teachers; in a graph only where the images are in one."""
+        if images.requires_grad:
+            self.meter.count_queries(images.shape[0] * len(self.teachers))  # the backward pass
+        with self.autocast():
+            signals = self.read_teachers(images, self.target_wants)
+            return Answer(self.aggregator(signals), signals)
+
+    def target_of(self, images: Tensor) -> Signal:
+        """The aggregated signal of `answer_of`."""
+        return self.answer_of(images).target
