@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from dfkdbench.compatibility import trains_on_real_samples
 from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve
 from dfkdbench.datasets.images import ImageSet, make_resident
 from dfkdbench.datasets.loading import load_dataset
@@ -22,6 +23,7 @@ from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
 from dfkdbench.places import assets_folder
 from dfkdbench.plan import Cell, Plan, make_plan
+from dfkdbench.readout import take_samples
 from dfkdbench.registry import CORE, LIST_COMMANDS, Owned, Registry, load_registry
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import SandboxError, expand, worker_policy
@@ -77,12 +79,14 @@ class Prepared:
     device: str
     test_set: ImageSet = field(repr=False)
     teachers: list[TeacherBundle]
+    readout_samples: ImageSet | None = field(default=None, repr=False)
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed."""
         hashes = {bundle.card.name: bundle.card.sha256 for bundle in self.teachers}
         fingerprint = self.test_set.fingerprint()
-        return make_plan(self.method, self.resolved, self.cell, hashes, seed, self.device, fingerprint)
+        samples = self.readout_samples.fingerprint() if self.readout_samples else None
+        return make_plan(self.method, self.resolved, self.cell, hashes, seed, self.device, fingerprint, samples)
 
     def bench(self, plan: Plan) -> Bench:
         """What the judge brings to a plan."""
@@ -92,6 +96,8 @@ class Prepared:
             teacher_accuracy=self.teachers[0].card.accuracy,
             notify=lambda hook, participants, **arguments: notify(self.registry, hook, participants, **arguments),
             evaluation_device=torch.device(self.device),
+            student_heads=self.cell.student.item.heads,
+            readout_samples=self.readout_samples,
         )
 
     def _launch(self, plan: Plan, folder: RunFolder, temporary: Path) -> Launch:
@@ -116,6 +122,7 @@ class Prepared:
         others = [path for path in folder.root.parent.iterdir() if path != folder.root]
         shipped = [path for path in assets_folder().rglob("*") if path.is_file() and path not in weights]
         protected = [*shipped, *others, *_copies_of_shipped_data(), folder.evaluations, folder.metrics, folder.result]
+        protected.append(folder.readout)
         if self.request.data_root:
             protected.append(self.request.data_root)
         roots = [Path(module.__file__).parent for module in self._modules(plan) if module.__file__]
@@ -149,7 +156,11 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     _refuse_foreign_real_samples(method, resolved)
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
-    make_plan(method, resolved, cell, dict.fromkeys(map(str, range(request.teacher_count)), ""), 0, device, "")
+    stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
+    readout = make_plan(method, resolved, cell, stand_ins, 0, device, "").readout
+    samples = None
+    if readout is not None:
+        samples = take_samples(readout, load_dataset(spec, request.data_root, train=True, download=request.download))
     test_set = make_resident(load_dataset(spec, request.data_root, train=False, download=request.download), device)
     source = TeacherSource(
         spec,
@@ -166,7 +177,7 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
         teachers = [source.pinned(request.teacher)]
     else:
         teachers = [source.of_seed(seed) for seed in range(request.teacher_count)]
-    return Prepared(request, registry, method, resolved, cell, device, test_set, teachers)
+    return Prepared(request, registry, method, resolved, cell, device, test_set, teachers, samples)
 
 
 def notify(registry: Registry, hook: str, participants: frozenset[str], **arguments: Any) -> None:
@@ -222,11 +233,15 @@ def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str
 
 
 def _refuse_foreign_real_samples(method: Owned[Method], resolved: Resolved) -> None:
-    """Real samples stay on the judge's side, where only the core's own code runs."""
+    """Real samples stay on the judge's side, where only the core's own code sees them with their labels.
+
+    Nobody else's code sees those of a readout, which is fitted when method and parts have ended.
+    """
     parts = list(resolved.parts())
-    wants = "real_samples" in method.item.access or any("real_samples" in part.component.needs for part in parts)
-    foreign = {method.distribution, *(part.owned.distribution for part in parts)} - {CORE}
-    if wants and foreign:
+    seeing = {part.owned.distribution for part in parts if "readout" in part.component.provides}
+    if trains_on_real_samples(method.item, resolved):
+        seeing = {method.distribution, *(part.owned.distribution for part in parts)}
+    if foreign := seeing - {CORE}:
         raise PlanError(
-            f"Real samples are for the core's controls only; code of {', '.join(sorted(foreign))} would see them here."
+            f"Real samples are for the core's own code only; that of {', '.join(sorted(foreign))} would see them here."
         )

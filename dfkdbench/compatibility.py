@@ -30,6 +30,12 @@ def needed_access(method: Method, resolved: Resolved) -> frozenset[str]:
     return frozenset(named & {*TEACHER_ACCESS, *PRIORS})
 
 
+def trains_on_real_samples(method: Method, resolved: Resolved) -> bool:
+    """Whether real samples take part in the training itself. Those of a readout come after it."""
+    parts = [part.component for part in resolved.parts() if "readout" not in part.component.provides]
+    return "real_samples" in method.access or any("real_samples" in component.needs for component in parts)
+
+
 def league_of(access: frozenset[str]) -> str:
     """The most that is seen of the teacher, and every prior: results are ranked within a league only."""
     seen = [level for level in TEACHER_ACCESS if level in access]
@@ -95,7 +101,11 @@ def _check_needs(
             )
     if "several_teachers" in needs and teacher_count < 2:
         raise PlanError(f"{title} needs several teachers; there is {teacher_count}. Say --teachers 3.")
-    if {"several_teachers", "student_heads"} <= needs and student.heads != teacher_count:
+    if (
+        part.component.kind == "loss"
+        and {"several_teachers", "student_heads"} <= needs
+        and student.heads != teacher_count
+    ):
         raise PlanError(
             f"{title} pairs each head of the student with a teacher; '{student.name}' has {student.heads} heads and "
             f"there are {teacher_count} teachers. Say --teachers {student.heads}, or choose another --pair "

@@ -74,7 +74,9 @@ class Component:
         role: For losses: on `image`s (trains the generator) or on the `student`.
         needs: What must be there for it to work; names from `NEEDS`.
         provides: What others may count on: `images_with_gradient`, `labels`, `network` and
-            `latents` of a generator; `labels` of a replay that keeps those of its images.
+            `latents` of a generator; `labels` of a replay that keeps those of its images; `readout` of an
+            aggregator that the judge fits to the student's heads on labelled real samples, once the worker has
+            ended (see `dfkdbench.readout`). Its `real_samples` are for that alone.
         version: Changes whenever the numbers it gives change; part of the run id.
         paper: Where it comes from.
     """

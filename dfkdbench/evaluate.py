@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -64,25 +64,65 @@ def evaluate(
     Raises:
         DataError: `mean` and `std` that don't fit the images, or another number of logits than classes.
     """
-    factor, offset = channel_scale(mean, std, images.shape[0], device)
-    predictions = torch.empty(len(images), dtype=torch.int64, device=device)
-    confidences = torch.empty(len(images), dtype=torch.float32, device=device)
+    (evaluation,) = evaluate_each(network, lambda batch: (network(batch),), 1, images, mean, std, device, batch_size)
+    return evaluation
+
+
+def evaluate_each(
+    network: nn.Module,
+    outputs_of: Callable[[Tensor], Sequence[Tensor]],
+    count: int,
+    images: ImageSet,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device | str,
+    batch_size: int = 1000,
+) -> list[Evaluation]:
+    """As `evaluate`, of several outputs of one network at once, in one pass over the images.
+
+    Args:
+        outputs_of: Normalised images (B, C, H, W) -> `count` logits (B, K) each.
+
+    Raises:
+        DataError: As `evaluate`.
+    """
+    predictions = torch.empty(count, len(images), dtype=torch.int64, device=device)
+    confidences = torch.empty(count, len(images), dtype=torch.float32, device=device)
     labels = torch.empty(len(images), dtype=torch.int64, device=device)
     start = 0
     with torch.inference_mode(), eval_mode(network):
-        for pixels, truth in images.batches(batch_size):
+        for normalised, truth in normalised_batches(images, mean, std, device, batch_size):
             place = slice(start, start + len(truth))
-            normalised = torch.addcmul(offset, pixels.to(device, non_blocking=True).float(), factor)
-            logits = network(normalised).float()
-            if logits.shape != (len(truth), images.classes):
-                raise DataError(
-                    f"The network gave logits of shape {tuple(logits.shape)} for {len(truth)} images; "
-                    f"the data set has {images.classes} classes."
-                )
-            confidences[place], predictions[place] = _predict(logits)
+            for row, output in enumerate(outputs_of(normalised)):
+                logits = output.float()
+                if logits.shape != (len(truth), images.classes):
+                    raise DataError(
+                        f"The network gave logits of shape {tuple(logits.shape)} for {len(truth)} images; "
+                        f"the data set has {images.classes} classes."
+                    )
+                confidences[row, place], predictions[row, place] = _predict(logits)
             labels[place] = truth.to(device, non_blocking=True)
             start = place.stop
-    return summarise(predictions.cpu(), confidences.cpu(), labels.cpu(), images.classes)
+    truths = labels.cpu()
+    pairs = zip(predictions.cpu(), confidences.cpu(), strict=True)
+    return [summarise(predicted, confidence, truths, images.classes) for predicted, confidence in pairs]
+
+
+def normalised_batches(
+    images: ImageSet,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device | str,
+    batch_size: int = 1000,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order, normalised and on the device, with their labels where the set has them.
+
+    Raises:
+        DataError: `mean` and `std` that don't fit the images.
+    """
+    factor, offset = channel_scale(mean, std, images.shape[0], device)
+    for pixels, truth in images.batches(batch_size):
+        yield torch.addcmul(offset, pixels.to(device, non_blocking=True).float(), factor), truth
 
 
 def _predict(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,8 @@ from dfkdbench.errors import IntegrityError, RunError
 from dfkdbench.evaluate import evaluate
 from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_atomically, write_json
 from dfkdbench.plan import Plan
-from dfkdbench.records import Result, environment, read_result, summarise
+from dfkdbench.readout import judge_heads
+from dfkdbench.records import HeadFigures, Result, environment, read_result, summarise
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
@@ -49,6 +50,8 @@ class Bench:
     Attributes:
         launch: Makes the start parameters of a worker from its run folder and its temporary folder.
         teacher_accuracy: Percent, from the first teacher's card.
+        student_heads: Heads of the student by its description, or 0.
+        readout_samples: Labelled real samples for the plan's readout, where it has one; used once the worker has ended.
         notify: `notify(hook, participants, **arguments)` calls the observers.
     """
 
@@ -57,6 +60,8 @@ class Bench:
     teacher_accuracy: float
     notify: Callable[..., None]
     evaluation_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    student_heads: int = 0
+    readout_samples: ImageSet | None = None
 
 
 def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result:
@@ -217,17 +222,30 @@ class _Trial:
         status, error = str(self.end["status"]), str(self.end.get("error", ""))
         if status == "finished" and len(self.evaluations) != len(self.plan.evaluate_at):
             status, error = "failed", "The worker finished without handing out every snapshot."
+        heads = None
         if status == "finished":
             write_atomically(self.folder.student, self._newest_student)
             write_sheet(self.folder.raw_samples, self.folder.samples, self.plan.input)
+            heads = self._judge_heads()
         ordered = [self.evaluations[index] for index in sorted(self.evaluations)]
-        result = summarise(self.plan, status, error, ordered, self.last, self.isolation, self.bench.teacher_accuracy)
+        result = summarise(
+            self.plan, status, error, ordered, self.last, self.isolation, self.bench.teacher_accuracy, heads
+        )
         write_json(self.folder.result, result.model_dump(mode="json"))
         for checkpoint in self.folder.checkpoints.iterdir():
             checkpoint.unlink()
         shutil.rmtree(self.folder.scratch, ignore_errors=True)
         self._notify("dfkdbench_run_finished", result=result.model_dump(mode="json"))
         return result
+
+    def _judge_heads(self) -> HeadFigures | None:
+        """The final student's heads, where it has several, and the readout that is fitted to them now."""
+        bench = self.bench
+        if not bench.student_heads:
+            return None
+        load_weights(self.network, parse_weights(self._newest_student, "the final student"), "the final student")
+        samples = bench.readout_samples
+        return judge_heads(self.plan, self.folder, self.network, bench.student_heads, bench.test_set, samples)
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         self.bench.notify(hook, self.plan.participants, run_id=self.plan.run_id, **arguments)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from dfkdbench import PROTOCOL
-from dfkdbench.compatibility import check_parts, check_sizes, league_of, needed_access
+from dfkdbench.compatibility import check_parts, check_sizes, league_of, needed_access, trains_on_real_samples
 from dfkdbench.config import Resolved, ResolvedPart
 from dfkdbench.descriptors import Budget, DatasetSpec, Method, ModelSpec
-from dfkdbench.errors import PlanError
 from dfkdbench.files import canonical_json, sha256_of
 from dfkdbench.recipe import Phase, PlannedRecipe, Recipe
 from dfkdbench.registry import Owned
+from dfkdbench.rounds import count_rounds, evaluation_points
 
 ENGINE = "2"
 """Changes whenever the standard loop gives other numbers for the same plan."""
@@ -92,7 +91,9 @@ class Plan(_Frozen):
 
     Attributes:
         evaluate_at: Student steps after which a snapshot is handed out, rising; the last is the end.
-        side: "worker", or "judge" for controls that need real samples.
+        side: "worker", or "judge" for controls that train on real samples.
+        readout_samples_sha256: Fingerprint of the labelled real samples that a readout is fitted on. Not written where
+            there is no readout, so that it enters the id of no other run.
     """
 
     protocol: str
@@ -121,6 +122,20 @@ class Plan(_Frozen):
     league: str
     side: Literal["worker", "judge"]
     test_set_sha256: str
+    readout_samples_sha256: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree: dict[str, Any] = write(self)
+        if tree["readout_samples_sha256"] is None:
+            del tree["readout_samples_sha256"]
+        return tree
+
+    @property
+    def readout(self) -> PlannedPart | None:
+        """The aggregator that the judge fits to the student's heads once the worker has ended, where it is one."""
+        aggregator = self.slots["aggregator"]
+        return aggregator if "readout" in aggregator.provides else None
 
     @property
     def run_id(self) -> str:
@@ -164,6 +179,7 @@ def make_plan(
     seed: int,
     device: str,
     test_set_sha256: str,
+    readout_samples_sha256: str | None = None,
 ) -> Plan:
     """Checks that the parts fit each other and the teacher, and counts rounds, steps and snapshots.
 
@@ -178,7 +194,8 @@ def make_plan(
     check_parts(method.item, resolved, cell.teacher.item, cell.student.item, len(teachers))
     replays = resolved.slots["replay"].component.name != "none"
     replay_size = max(1, int(recipe.batch_size * recipe.replay_fraction)) if replays else 0
-    phases = _count_rounds(recipe, cell, recipe.batch_size + replay_size)
+    rounds = count_rounds(recipe, cell, recipe.batch_size + replay_size)
+    phases = tuple(PlannedPhase(name=name, rounds=rounds[name], phase=phase) for name, phase in recipe.phases.items())
     student_steps = sum(planned.rounds * planned.phase.student_steps for planned in phases)
     access = needed_access(method.item, resolved)
     plan = Plan(
@@ -213,11 +230,12 @@ def make_plan(
         generator_steps=sum(planned.rounds * planned.phase.generator_steps for planned in phases),
         student_steps=student_steps,
         replay_size=replay_size,
-        evaluate_at=_evaluation_points(student_steps, cell.budget.evaluations),
+        evaluate_at=evaluation_points(student_steps, cell.budget.evaluations),
         access=tuple(sorted(access)),
         league=league_of(access),
-        side="judge" if "real_samples" in access else "worker",
+        side="judge" if trains_on_real_samples(method.item, resolved) else "worker",
         test_set_sha256=test_set_sha256,
+        readout_samples_sha256=readout_samples_sha256,
     )
     return plan
 
@@ -242,53 +260,3 @@ def _planned_part(part: ResolvedPart) -> PlannedPart:
         version=component.version,
         distribution=part.owned.distribution,
     )
-
-
-def _count_rounds(recipe: Recipe, cell: Cell, samples_per_step: int) -> tuple[PlannedPhase, ...]:
-    """Fixes the rounds of every phase: given, or as many as the budget's student samples allow."""
-    open_phases = [name for name, phase in recipe.phases.items() if phase.rounds is None]
-    fixed = sum(
-        (phase.rounds or 0) * phase.student_steps * samples_per_step
-        for phase in recipe.phases.values()
-        if phase.rounds is not None
-    )
-    if cell.budget.student_samples == 0 and open_phases:
-        raise PlanError(
-            f"The budget '{cell.budget_name}' means the method's own published number of steps, and the method has "
-            f"none for {cell.dataset.item.name} ({cell.pair}). Choose another tier "
-            f"({', '.join(name for name in cell.dataset.item.budgets if name != cell.budget_name)}) or say "
-            f"--set phases.{open_phases[0]}.rounds=N."
-        )
-    if len(open_phases) > 1:
-        raise PlanError(
-            f"Only one phase may take what is left of the budget; {' and '.join(open_phases)} have no rounds. "
-            f"Say --set phases.{open_phases[0]}.rounds=N."
-        )
-    planned = []
-    for name, phase in recipe.phases.items():
-        rounds = phase.rounds
-        if rounds is None:
-            if phase.student_steps == 0:
-                raise PlanError(f"The phase '{name}' trains no student; it needs rounds. Say phases.{name}.rounds=N.")
-            rounds = (cell.budget.student_samples - fixed) // (phase.student_steps * samples_per_step)
-        if rounds < 1:
-            raise PlanError(
-                f"The budget '{cell.budget_name}' of {cell.dataset.item.name} has {cell.budget.student_samples:,} "
-                f"student samples; one round of phase '{name}' takes {phase.student_steps * samples_per_step:,} and "
-                f"other phases take {fixed:,}. Choose a larger tier or a smaller batch (--set batch_size=N)."
-            )
-        planned.append(PlannedPhase(name=name, rounds=rounds, phase=phase))
-    total = sum(entry.rounds * entry.phase.student_steps for entry in planned) * samples_per_step
-    if total == 0:
-        raise PlanError("No phase of the recipe trains the student. Give one student_steps of at least 1.")
-    if cell.budget.student_samples and total > cell.budget.student_samples:
-        raise PlanError(
-            f"The recipe trains the student on {total:,} images; the budget '{cell.budget_name}' of "
-            f"{cell.dataset.item.name} allows {cell.budget.student_samples:,}."
-        )
-    return tuple(planned)
-
-
-def _evaluation_points(student_steps: int, evaluations: int) -> tuple[int, ...]:
-    count = max(1, min(evaluations, student_steps))
-    return tuple(math.ceil(student_steps * (index + 1) / count) for index in range(count))

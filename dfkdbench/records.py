@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,41 @@ class Evaluation(BaseModel):
     sha256: str
 
 
+@dataclass(frozen=True)
+class ReadoutFigures:
+    """A readout of a student's heads: its name, its accuracy in percent, what it was fitted on, and its hash."""
+
+    name: str
+    accuracy: float
+    samples: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class HeadFigures:
+    """Accuracies of a final student with several heads, in percent.
+
+    Attributes:
+        accuracies: Of each head alone.
+        ensemble: Of the student's own logits. No real sample takes part in it.
+        readout: What was fitted to the heads on labelled real samples, where something was.
+    """
+
+    accuracies: tuple[float, ...]
+    ensemble: float
+    readout: ReadoutFigures | None = None
+
+
 class Result(BaseModel):
     """The record of a run.
 
     Accuracies are in percent. `accuracy_final` is the one at the end of the declared budget and the only
     one that ranks; `accuracy_oracle` is the best on the test set; mean and variance are over all
     evaluations (the stability figures of PRE-DFKD, AAAI 2022). A failed run keeps what it had.
+
+    Of a student with several heads: the accuracy of each, their mean, and `accuracy_ensemble`, that of all together.
+    Where a readout of the heads was fitted on `readout_samples` labelled real samples, `accuracy_final` is the
+    readout's, and the league says so. The ensemble's accuracy and the curve stay without real samples.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,6 +113,12 @@ class Result(BaseModel):
     hardware: str
     finished_at: str
     evaluations: tuple[Evaluation, ...]
+    head_accuracies: tuple[float, ...] = ()
+    accuracy_mean_head: float | None = None
+    accuracy_ensemble: float | None = None
+    readout: str | None = None
+    readout_samples: int = 0
+    readout_sha256: str | None = None
 
 
 def summarise(
@@ -93,10 +129,13 @@ def summarise(
     last: Mapping[str, Any],
     isolation: str,
     teacher_accuracy: float,
+    heads: HeadFigures | None = None,
 ) -> Result:
     """The record of a run from its evaluations and the worker's last report."""
     curve = np.array([evaluation["accuracy"] for evaluation in evaluations], dtype=float)
     finished = status == "finished"
+    readout = heads.readout if heads else None
+    final = (readout.accuracy if readout else float(curve[-1])) if finished else None
     return Result(
         run_id=plan.run_id,
         protocol=plan.protocol,
@@ -109,8 +148,8 @@ def summarise(
         league=plan.league,
         status=status,
         error=error,
-        accuracy_final=float(curve[-1]) if finished else None,
-        accuracy_oracle=float(curve.max()) if curve.size else None,
+        accuracy_final=final,
+        accuracy_oracle=float(max(curve.max(), final or 0.0)) if curve.size else None,
         accuracy_mean=float(curve.mean()) if curve.size else None,
         accuracy_variance=float(curve.var()) if curve.size else None,
         accuracy_last5=float(curve[-5:].mean()) if curve.size else None,
@@ -128,6 +167,12 @@ def summarise(
         hardware=hardware_name(plan.device),
         finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         evaluations=tuple(Evaluation.model_validate(evaluation) for evaluation in evaluations),
+        head_accuracies=heads.accuracies if heads else (),
+        accuracy_mean_head=float(np.mean(heads.accuracies)) if heads else None,
+        accuracy_ensemble=heads.ensemble if heads else None,
+        readout=readout.name if readout else None,
+        readout_samples=readout.samples if readout else 0,
+        readout_sha256=readout.sha256 if readout else None,
     )
 
 

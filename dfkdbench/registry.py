@@ -50,7 +50,7 @@ _COMPONENT_HOOKS = (
     "dfkdbench_aggregators",
 )
 _KIND_OF_HOOK = {"dfkdbench_methods": Method, "dfkdbench_models": ModelSpec, "dfkdbench_datasets": DatasetSpec}
-_PROVIDED = frozenset({"images_with_gradient", "labels", "network", "latents"})
+_PROVIDED = frozenset({"images_with_gradient", "labels", "network", "latents", "readout"})
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,11 @@ class RunFolder:
         return self.root / "student.safetensors"
 
     @property
+    def readout(self) -> Path:
+        """What the judge fitted to the student's heads on real samples, where it did. Closed to the worker."""
+        return self.root / "readout.safetensors"
+
+    @property
     def result(self) -> Path:
         """The record, written last."""
         return self.root / "result.json"

@@ -36,7 +36,7 @@ DISTINCT_METHODS = {
     "mbdfkd",
 }
 METHODS_THAT_ARE_WORDS = {"fast", "mad", "adi", "sse", "dream"}
-JUDGE_SIDE = {"judge", "control", "bench", "api", "evaluate"}
+JUDGE_SIDE = {"judge", "control", "bench", "api", "evaluate", "readout"}
 JUDGE_SIDE_PACKAGES = {"teachers", "cli", "datasets"}
 
 
@@ -188,7 +188,15 @@ def test_worker__never_imports_data_sets_or_the_judge() -> None:
         "dfkdbench.datasets",
         "dfkdbench.datasets.specs",
     }
-    forbidden = {"torchvision", "pandas", "dfkdbench.judge", "dfkdbench.bench", "dfkdbench.evaluate", "dfkdbench.api"}
+    forbidden = {
+        "torchvision",
+        "pandas",
+        "dfkdbench.judge",
+        "dfkdbench.bench",
+        "dfkdbench.evaluate",
+        "dfkdbench.api",
+        "dfkdbench.readout",
+    }
     assert not forbidden & loaded
     assert not [name for name in loaded if name.startswith("dfkdbench.teachers")]
 

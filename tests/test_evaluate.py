@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dfkdbench.datasets.images import ImageSet, TensorImages, make_resident
 from dfkdbench.errors import DataError
-from dfkdbench.evaluate import agreement, evaluate, summarise
+from dfkdbench.evaluate import agreement, evaluate, evaluate_each, summarise
 
 MEAN, STD = (0.3, 0.5), (0.2, 0.4)
 
@@ -79,6 +79,16 @@ def test_evaluate__does_not_depend_on_the_batch_size(batch_size: int) -> None:
     expected = evaluate(ConvNet(), make_set(), MEAN, STD, "cpu")
     assert torch.equal(result.predictions, expected.predictions)
     assert result.calibration_error == pytest.approx(expected.calibration_error, abs=1e-4)
+
+
+def test_evaluate_each__is_an_evaluation_of_every_output() -> None:
+    network, images = ConvNet(), make_set()
+    both = evaluate_each(
+        network, lambda batch: (network(batch), -network(batch)), 2, images, MEAN, STD, "cpu", batch_size=40
+    )
+    assert both[0] == evaluate(network, images, MEAN, STD, "cpu", batch_size=40)
+    assert both[1].accuracy != both[0].accuracy
+    assert torch.equal(both[0].predictions, evaluate(network, images, MEAN, STD, "cpu").predictions)
 
 
 def test_evaluate__leaves_the_network_as_it_was() -> None:

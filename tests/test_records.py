@@ -11,7 +11,7 @@ from dfkdbench.config import resolve
 from dfkdbench.descriptors import Method
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.recipe import Recipe
-from dfkdbench.records import environment, summarise
+from dfkdbench.records import HeadFigures, ReadoutFigures, environment, summarise
 from dfkdbench.registry import Owned, Registry
 
 EVALUATION = {
@@ -59,3 +59,26 @@ def test_summarise__failed_run_keeps_what_it_had_and_has_no_final(plan: Plan) ->
     assert (result.accuracy_final, result.student_sha256, result.accuracy_oracle) == (None, None, 40.0)
     empty = summarise(plan, "out-of-memory", "too large", [], {}, "none", 99.0)
     assert (empty.accuracy_final, empty.accuracy_mean, empty.worst_drop) == (None, None, None)
+
+
+def test_summarise__several_heads(plan: Plan) -> None:
+    evaluations = [{**EVALUATION, "index": 0, "accuracy": 60.0}]
+    result = summarise(plan, "finished", "", evaluations, {}, "none", 99.0, HeadFigures((50.0, 40.0, 60.0), 60.0))
+    assert (result.accuracy_final, result.accuracy_ensemble, result.accuracy_mean_head) == (60.0, 60.0, 50.0)
+    assert result.head_accuracies == (50.0, 40.0, 60.0)
+    assert (result.readout, result.readout_samples, result.readout_sha256) == (None, 0, None)
+
+
+@pytest.mark.parametrize("accuracy", [55.0, 65.0])
+def test_summarise__a_readout_is_final_and_what_needs_no_real_sample_is_kept(plan: Plan, accuracy: float) -> None:
+    evaluations = [{**EVALUATION, "index": 0, "accuracy": 60.0}]
+    heads = HeadFigures((50.0, 40.0), 60.0, ReadoutFigures("attention", accuracy, 13, "c" * 64))
+    result = summarise(plan, "finished", "", evaluations, {}, "none", 99.0, heads)
+    assert (result.accuracy_final, result.accuracy_ensemble, result.accuracy_mean) == (accuracy, 60.0, 60.0)
+    assert result.accuracy_oracle == max(accuracy, 60.0)
+    assert (result.readout, result.readout_samples, result.readout_sha256) == ("attention", 13, "c" * 64)
+
+
+def test_summarise__one_head_says_nothing_of_heads(plan: Plan) -> None:
+    result = summarise(plan, "finished", "", [{**EVALUATION, "index": 0, "accuracy": 60.0}], {}, "none", 99.0)
+    assert (result.head_accuracies, result.accuracy_mean_head, result.accuracy_ensemble) == ((), None, None)

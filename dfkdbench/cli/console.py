@@ -64,6 +64,11 @@ class Console:
             f"at batch {plan.recipe.batch_size}"
         )
         self(f"device   {plan.device}, {where}, isolation {prepared.request.isolation}")
+        if plan.readout is not None and prepared.readout_samples is not None:
+            self(
+                f"readout  {plan.readout.name}: fitted by the judge on {len(prepared.readout_samples):,} labelled "
+                "training images once the worker has ended"
+            )
         self._suggestions = _smaller(plan, prepared)
 
     def expect(self, plan: Plan) -> None:
@@ -98,6 +103,8 @@ class Console:
         self.close()
         if result.status == "finished":
             outcome = f"{result.accuracy_final:.2f} % in {result.train_seconds:.0f} s"
+            if result.readout is not None:
+                outcome += f" ({result.readout} on real samples; {_percent(result.accuracy_ensemble)} % without them)"
             self(f"done     seed {result.seed}: {outcome} -> {folder}")
         else:
             self(f"ended    seed {result.seed}: {result.status}: {result.error} -> {folder}")

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dfkdbench.parts.attention import HeadAttention, fit_attention
+from dfkdbench.parts.options import AttentionOptions
 from dfkdbench.recipe import Options
+from dfkdbench.rng import derive_seed
 from dfkdbench.seams import Setting, Signal, Stateless
 
 
@@ -44,6 +47,28 @@ class MeanAggregator(Stateless):
             _mean_each([signal.stages for signal in signals]),
             batch_norm_means=_mean_each([signal.batch_norm_means for signal in signals]),
         )
+
+
+class AttentionAggregator(MeanAggregator):
+    """Of the teachers it takes the mean, as `mean`. The final student's heads it weighs by attention, as a readout.
+
+    In the worker it is `mean` and sees no real sample: the student is the same, to the bit. `dfkdbench.readout` calls
+    the two functions here on the judge's side, once the worker has ended.
+    """
+
+    @staticmethod
+    def choose_samples(options: AttentionOptions, available: int) -> Tensor:
+        """Indices (M,) of the training images that it is to be fitted on. M may be more than `available`."""
+        count = options.samples or max(1, round(options.fraction * available))
+        if options.pick == "first" or count > available:
+            return torch.arange(count)
+        rng = torch.Generator().manual_seed(derive_seed("attention samples"))
+        return torch.randperm(available, generator=rng)[:count]
+
+    @staticmethod
+    def fit_readout(options: AttentionOptions, heads: Tensor, labels: Tensor, rng: torch.Generator) -> HeadAttention:
+        """Attention fitted on the heads' logits (N, M, K) for M images of classes `labels` (M,)."""
+        return fit_attention(options, heads, labels, rng)
 
 
 def _mean_each(groups: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:

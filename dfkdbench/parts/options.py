@@ -169,6 +169,43 @@ class L2NormOptions(Options):
     )
 
 
+class AttentionOptions(Options):
+    """Options of `attention`: how it is fitted by the judge once the student is final."""
+
+    samples: int | None = Field(
+        None, ge=1, description="Labelled training images it is fitted on, or none: as many as `fraction` says."
+    )
+    fraction: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        description="Share of the training images: 1 % is the 600 of MNIST and the 500 of CIFAR-10 in the official "
+        "code.",
+    )
+    pick: Literal["first", "random"] = Field(
+        "first",
+        description="first: as stored, whatever their classes, as in the official code. random: the same ones for all "
+        "seeds, for data sets that are stored class by class.",
+    )
+    epochs: int = Field(
+        100,
+        ge=1,
+        description="Passes over these images; the last one counts. Official code: 100 on MNIST, 30 on CIFAR-10.",
+    )
+    batch_size: int = Field(100, ge=1, description="Images in a step, as in the official code.")
+    optimizer: OptimizerOptions = Field(
+        OptimizerOptions(lr=0.01), description="Optimiser of the linear layer; Adam at 0.01 in the official code."
+    )
+    start: Literal["random", "mean"] = Field(
+        "random",
+        description="random: the framework's usual start of a linear layer. mean: zeros, so that every head starts "
+        "with the same weight.",
+    )
+    order: Literal["shuffled", "stored"] = Field(
+        "shuffled", description="Images of an epoch in a new random order, or in the data set's own."
+    )
+
+
 class RealOptions(Options):
     """Options of `real`."""
 

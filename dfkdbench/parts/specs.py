@@ -235,6 +235,17 @@ AGGREGATORS = (
         target="dfkdbench.parts.aggregators:MeanAggregator",
         summary="Mean of the teachers' logits, and of their features where shapes agree.",
     ),
+    Component(
+        kind="aggregator",
+        name="attention",
+        target="dfkdbench.parts.aggregators:AttentionAggregator",
+        summary="As mean in training; then the judge fits attention over the student's heads on labelled real samples.",
+        options=options.AttentionOptions,
+        needs=frozenset({"real_samples", "several_teachers", "student_heads"}),
+        provides=frozenset({"readout"}),
+        paper="Hao et al., Model Compression via Collaborative Data-Free Knowledge Distillation for Edge "
+        "Intelligence, ICME 2021",
+    ),
 )
 
 COMPONENTS = GENERATORS + STUDENT_LOSSES + IMAGE_LOSSES + COMBINERS + REPLAYS + AGGREGATORS

@@ -86,15 +86,6 @@ IMAGE_LOSSES = (
     ),
     _loss(
         "image",
-        "adversarial_ensemble_kl",
-        "adversarial:AdversarialEnsembleKLLoss",
-        "Disagreement: minus KL(aggregated target || student).",
-        _GRADIENTS | {"student"},
-        KLOptions,
-        TMM,
-    ),
-    _loss(
-        "image",
         "each_one_hot",
         "each_teacher:EachOneHotLoss",
         "Confidence of every teacher: one_hot, mean over the teachers.",

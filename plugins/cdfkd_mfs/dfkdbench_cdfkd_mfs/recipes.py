@@ -62,7 +62,7 @@ SYMMETRIC_RECIPE = MFS_RECIPE.model_copy(
         ),
         "losses": {
             "adversarial_heads_kl": LossChoice(),
-            "adversarial_ensemble_kl": LossChoice(),
+            "adversarial_kl": LossChoice(),
             "batch_norm": LossChoice(weight=0.1, options={"first_layer_weight": 5.0}),
         },
         "student_losses": {"heads_kl": LossChoice(), "kl": LossChoice()},

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from dfkdbench.errors import PlanError
+from dfkdbench.parts.losses.adversarial_kl import AdversarialKLLoss
 from dfkdbench.parts.losses.batch_norm import BatchNormLoss
 from dfkdbench.parts.losses.l1 import L1Loss
-from dfkdbench.parts.options import BatchNormOptions, ClassEntropyOptions, KLOptions
+from dfkdbench.parts.options import AdversarialKLOptions, BatchNormOptions, ClassEntropyOptions, KLOptions
 from dfkdbench.recipe import Options
 from dfkdbench.seams import BatchStatistics, Setting, Signal, View
 from dfkdbench_cdfkd_mfs.losses.adversarial import (
-    AdversarialEnsembleKLLoss,
     AdversarialHeadsKLLoss,
     AdversarialHeadsL1Loss,
 )
@@ -119,7 +119,7 @@ def test_adversarial__is_minus_the_students_loss(random_view: MakeView, setting:
     assert AdversarialHeadsKLLoss(KLOptions(), setting)(view) == -HeadsKLLoss(KLOptions(), setting)(view)
     assert view.student is not None
     expected = -divergence(rows(view.teacher.logits), rows(view.student.logits))
-    loss = AdversarialEnsembleKLLoss(KLOptions(), setting)(view)
+    loss = AdversarialKLLoss(AdversarialKLOptions(), setting)(view)
     assert loss.item() == pytest.approx(expected, rel=1e-9)
     assert expected < 0
 

@@ -91,7 +91,7 @@ def test_cdfkd__variants_differ_as_their_codes_do() -> None:
     (phase,) = CDFKD.recipe.phases.values()
     assert (phase.student_images, phase.student_steps, phase.generator_steps) == ("shared", 1, 1)
     assert set(CDFKD.recipe.losses) == {"each_one_hot", "each_class_entropy", "each_activation"}
-    assert set(CDFKD_TMM.recipe.losses) == {"adversarial_heads_kl", "adversarial_ensemble_kl", "batch_norm"}
+    assert set(CDFKD_TMM.recipe.losses) == {"adversarial_heads_kl", "adversarial_kl", "batch_norm"}
     assert CDFKD_TMM.recipe.generator.options["optimizer"]["schedule"] == "constant"
     assert CDFKD_TMM.recipe.student_losses == CDFKD.recipe.student_losses
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dfkdbench.parts.losses.kl import KLLoss
 from dfkdbench.parts.options import KLOptions
 from dfkdbench.recipe import Options
 from dfkdbench.seams import Setting, Stateless, View
@@ -30,17 +29,6 @@ class AdversarialHeadsKLLoss(Stateless):
 
     def __init__(self, options: KLOptions, setting: Setting) -> None:
         self._distance = HeadsKLLoss(options, setting)
-
-    def __call__(self, view: View) -> Tensor:
-        """At most 0."""
-        return -self._distance(view)
-
-
-class AdversarialEnsembleKLLoss(Stateless):
-    """Minus KL(target || student), of the aggregated target and the mean of the heads: the other half of that game."""
-
-    def __init__(self, options: KLOptions, setting: Setting) -> None:
-        self._distance = KLLoss(options, setting)
 
     def __call__(self, view: View) -> Tensor:
         """At most 0."""
