@@ -13,7 +13,7 @@ from dfkdbench.compatibility import check_parts, check_sizes, league_of, needed_
 from dfkdbench.config import Resolved, ResolvedPart
 from dfkdbench.descriptors import Budget, DatasetSpec, Method, ModelSpec
 from dfkdbench.files import canonical_json, sha256_of
-from dfkdbench.recipe import Phase, PlannedRecipe, Recipe
+from dfkdbench.recipe import Phase, PlannedRecipe
 from dfkdbench.registry import Owned
 from dfkdbench.rounds import count_rounds, evaluation_points
 
