@@ -62,6 +62,12 @@ class PixelsOptions(Options):
     start: Literal["normal", "uniform"] = Field(
         "normal", description="Images start from N(0, 1) in that space, or uniform over the range of valid pixels."
     )
+    enlarge: int = Field(
+        1,
+        ge=1,
+        description="What is optimised has sides smaller by this factor and is enlarged bilinearly; 1 for pixels "
+        "themselves, 2 or more for images without detail of single pixels.",
+    )
     bounds: Literal["none", "clip", "rescale"] = Field(
         "none",
         description="After each step: nothing, clip to valid pixels, or stretch the batch as a whole onto their range.",

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dfkdbench.augment import random_crop
+from dfkdbench.errors import PlanError
 from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.parts.options import PixelsOptions
 from dfkdbench.parts.pool import ImagePool
@@ -21,17 +23,31 @@ class PixelsGenerator:
     an optimiser that starts anew and whose schedule spans that call, so that only the pool outlives it. Every step sees
     the images shifted and mirrored at random, all images of the batch alike. The images of the last step are kept.
 
+    With `enlarge` what is optimised is coarser than the images, which are its bilinear enlargement: a prior of smooth
+    images, and far fewer ways to please one teacher with patterns of single pixels.
+
     `sample` draws from the pool. While the pool is empty, it gives images as they are before their first step, as an
     untrained network would.
 
     Args:
         options: Optimiser, where images start and may go, labels, pool.
         setting: Image shape, classes, batch size, normalisation, random generators.
+
+    Raises:
+        PlanError: A side of the images is not divisible by `enlarge`.
     """
 
     def __init__(self, options: PixelsOptions, setting: Setting) -> None:
         self._options = options
+        channels, *sides = setting.image_shape
+        if any(side % options.enlarge for side in sides):
+            raise PlanError(
+                f"Images of {sides[0]}x{sides[1]} pixels can't be enlarged from {options.enlarge} times smaller ones: "
+                f"their sides are not divisible by {options.enlarge}. Choose another --set generator.enlarge."
+            )
         self._shape = setting.image_shape
+        self._coarse_shape = (channels, *(side // options.enlarge for side in sides))
+        self._enlargements = tuple(_enlargement(side, options.enlarge).to(setting.device) for side in sides)
         self._classes = setting.classes
         self._device = setting.device
         self._batch_size = options.batch_size or setting.batch_size
@@ -39,7 +55,7 @@ class PixelsGenerator:
         self._std = self._per_channel(setting.pixel_std)
         roles = ("start", "views", "labels", "draws", "augment")
         self._rngs = {role: setting.rng(f"generator.{role}") for role in roles}
-        self._pixels = nn.Parameter(torch.zeros(self._batch_size, *setting.image_shape, device=setting.device))
+        self._pixels = nn.Parameter(torch.zeros(self._batch_size, *self._coarse_shape, device=setting.device))
         self._optimizer = build_optimizer(options.optimizer, [self._pixels], 0)
         self._pool = ImagePool(options.capacity, setting.image_shape, setting.device)
         self._labelled = 0
@@ -53,18 +69,18 @@ class PixelsGenerator:
             self._pixels.copy_(self._start(self._batch_size))
         self._optimizer.restart(steps)
         for _ in range(steps):
-            loss = objective(self._to_input(self._view(self._pixels)), labels)
+            loss = objective(self._to_input(self._view(self._enlarge(self._pixels))), labels)
             self._optimizer.zero_grad()
             torch.autograd.backward(loss)
             self._optimizer.step()
             self._bound(self._pixels)
-        self._pool.append(self._to_input(self._pixels.detach()), labels)
+        self._pool.append(self._to_input(self._enlarge(self._pixels.detach())), labels)
 
     @torch.no_grad()
     def sample(self, count: int) -> Batch:
         """Images from the pool, drawn uniformly with replacement, with the labels they were made for."""
         if not len(self._pool):
-            return Batch(self._to_input(self._start(count)), self._label(count))
+            return Batch(self._to_input(self._enlarge(self._start(count))), self._label(count))
         batch = self._pool.draw(count, self._rngs["draws"])
         return Batch(self.augment(batch.images, self._rngs["augment"]), batch.labels)
 
@@ -108,10 +124,17 @@ class PixelsGenerator:
 
     def _start(self, count: int) -> Tensor:
         """Noise in the space that is optimised."""
-        shape, rng = (count, *self._shape), self._rngs["start"]
+        shape, rng = (count, *self._coarse_shape), self._rngs["start"]
         if self._options.start == "normal":
             return torch.randn(shape, device=self._device, generator=rng)
         return self._from_unit(torch.rand(shape, device=self._device, generator=rng))
+
+    def _enlarge(self, coarse: Tensor) -> Tensor:
+        """Images (B, C, H, W) of what is optimised."""
+        if self._options.enlarge == 1:
+            return coarse
+        vertical, horizontal = self._enlargements
+        return vertical @ coarse @ horizontal.T
 
     def _view(self, images: Tensor) -> Tensor:
         """The images shifted around their edges and mirrored, all of them alike."""
@@ -152,3 +175,13 @@ class PixelsGenerator:
 
     def _per_channel(self, values: tuple[float, ...]) -> Tensor:
         return torch.tensor(values, device=self._device).view(-1, 1, 1)
+
+
+def _enlargement(side: int, factor: int) -> Tensor:
+    """The matrix (side, side / factor) that enlarges a row of pixels linearly, its ends held.
+
+    A product with it has the same gradient on every run, which the framework's own interpolation does not promise on
+    every device.
+    """
+    rows = torch.eye(side // factor).unsqueeze(1)
+    return F.interpolate(rows, size=side, mode="linear", align_corners=False).squeeze(1).T.contiguous()

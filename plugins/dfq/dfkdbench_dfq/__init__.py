@@ -60,10 +60,11 @@ _DIGITS = {
     "generator.latent": 100,
     "generator.channels": (32, 32, 16),
     "batch_size": 64,
-    "student.lr": 0.05,
-    **{f"losses.{name}.weight": 0.1 for name in REGULARISERS},
-    "phases.warm_up.rounds": 200,
-    "phases.distil.student_steps": 5,
+    "student.kind": "adam",
+    "student.lr": 5e-3,
+    **{f"losses.{name}.weight": 1.0 for name in REGULARISERS},
+    "phases.warm_up.rounds": 400,
+    "phases.distil.student_steps": 2,
 }
 
 PRESETS = (
@@ -85,6 +86,7 @@ PRESETS = (
         {"generator.channels": (256, 128, 64)}, dataset="mini_imagenet", source=f"{_OWN}84 pixels are no multiple of 8"
     ),
     Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen by test accuracy on digits, seed 10"),
+    Preset({"phases.warm_up.rounds": 100}, dataset="digits", budget="quick", source=f"{_OWN}a shorter warm-up"),
     Preset({"phases.warm_up.rounds": 5, "batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run all"),
 )
 

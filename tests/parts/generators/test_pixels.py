@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dfkdbench.errors import PlanError
 from dfkdbench.parts.generators.pixels import PixelsGenerator
 from dfkdbench.parts.options import PixelsOptions
 from dfkdbench.recipe import OptimizerOptions
@@ -188,6 +190,40 @@ def test_augment__crops_what_the_student_sees_and_not_the_pool(make_setting: Mak
     alike = [any(torch.equal(image, other) for other in kept) for image in drawn]
     assert sum(alike) < 20
     assert torch.equal(generator.state_dict()["pool"]["images"], kept)
+
+
+def test_enlarge__optimises_coarse_images_and_shows_their_bilinear_enlargement(make_setting: MakeSetting) -> None:
+    seen = Seen(value=1.0)
+    generator = pixels(make_setting(**NORMALISED), enlarge=2, optimizer=OptimizerOptions(kind="sgd", lr=10, momentum=0))
+    generator.fit(seen, 2)
+    shown = [*seen.images, generator.state_dict()["pool"]["images"]]
+    basis = torch.stack([_enlarged(one.view(1, 1, 3, 2)).flatten() for one in torch.eye(6, dtype=torch.float64)])
+    coarse = []
+    for images in shown:
+        assert images.shape == (5, 2, 6, 4)
+        fit = torch.linalg.lstsq(basis.T, images.double().view(10, 24).T).solution
+        torch.testing.assert_close((basis.T @ fit).T.view(5, 2, 6, 4), images.double(), rtol=1e-5, atol=1e-5)
+        coarse.append(fit.T.view(5, 2, 3, 2))
+    variable = coarse[0].clone().requires_grad_()
+    (_enlarged(variable) - 1).square().mean().backward()
+    assert variable.grad is not None
+    torch.testing.assert_close(coarse[1], coarse[0] - 10 * variable.grad, rtol=1e-4, atol=1e-4)
+
+
+def _enlarged(images: Tensor) -> Tensor:
+    return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def test_enlarge__keeps_pixels_valid_and_shows_the_same_images_before_the_first_step(make_setting: MakeSetting) -> None:
+    generator = pixels(make_setting(**NORMALISED), enlarge=2, bounds="clip", optimizer=OptimizerOptions(lr=2.0))
+    assert generator.sample(3).images.shape == (3, 2, 6, 4)
+    generator.fit(Seen(value=100.0), 5)
+    torch.testing.assert_close(generator.sample(9).images.amax((0, 2, 3)), HIGH)
+
+
+def test_enlarge__of_sides_that_it_does_not_divide_is_refused(make_setting: MakeSetting) -> None:
+    with pytest.raises(PlanError, match=r"6x4 pixels.*not divisible by 4.*generator\.enlarge"):
+        pixels(make_setting(**NORMALISED), enlarge=4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
