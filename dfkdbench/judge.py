@@ -273,3 +273,4 @@ def _forget(folder: RunFolder) -> None:
             for file in name.iterdir():
                 file.unlink()
     folder.reports.unlink(missing_ok=True)
+    folder.launch.unlink(missing_ok=True)

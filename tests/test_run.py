@@ -135,6 +135,12 @@ def test_finished__is_read_and_not_run_again_unless_asked(finished):
     assert json.loads(stdout)[0]["student_sha256"] == results[0]["student_sha256"]
 
 
+def test_rerun__starts_over_with_the_threads_that_are_asked_for_now(tmp_path):
+    run("--plugin", "noise", *QUICK, out=tmp_path)
+    run("--plugin", "noise", *QUICK, "--threads", "2", "--rerun", out=tmp_path)
+    assert json.loads((only_folder(tmp_path) / "launch.json").read_text())["threads"] == 2
+
+
 def test_load_results__a_row_a_run(finished):
     out, results = finished
     frame = load_results(out)

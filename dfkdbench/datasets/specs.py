@@ -42,7 +42,7 @@ DIGITS_BUDGETS = {
 }
 GREY_BUDGETS = {
     "smoke": _tier(5_120, HOUR, 2),
-    "quick": _tier(92_160, 4 * HOUR),
+    "quick": _tier(204_800, 4 * HOUR),
     "standard": _tier(1_024_000, DAY),
     "paper": PAPER_TIER,
 }
@@ -68,11 +68,15 @@ DIGITS_TEACHER = TeacherRecipe(
 DIGITS_TEACHER_SMOKE = TeacherRecipe(
     epochs=2, batch_size=64, optimizer="adam", lr=2e-3, weight_decay=0.0, schedule="cosine", augment=False, flip=False
 )
+# RDSKD's official MNIST teacher (SGD 1e-3 without momentum, batch 256, 199 epochs) in 4 epochs: with momentum 0.9 and
+# 5e-3, rate times steps is the same. Chosen after RDSKD had been run on others: of sharper teachers (Adam, more epochs,
+# larger rates; 98.3 to 99.3 %) its quick student learned 87 to 96 %, of two of these (97.3, 97.9 %) 95.3 and 96.2 %.
 GREY_TEACHER = TeacherRecipe(
-    epochs=9,
+    epochs=4,
     batch_size=256,
-    optimizer="adam",
-    lr=1e-3,
+    optimizer="sgd",
+    lr=5e-3,
+    momentum=0.9,
     weight_decay=0.0,
     schedule="constant",
     augment=False,
