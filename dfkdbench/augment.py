@@ -7,13 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def random_crop(images: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
-    """Each image padded with zeros by an eighth of its side, cropped to its size at random, and mirrored half the time.
+def random_crop(images: Tensor, flip: bool, generator: torch.Generator, border: Tensor | None = None) -> Tensor:
+    """Each image padded by an eighth of its side, cropped to its size at random, and mirrored half the time.
 
     Args:
         images: (B, C, S, S).
         flip: Whether images are mirrored.
+        border: What images are padded with, broadcast against them (1, C, 1, 1); zero without. Black is zero
+            only where images are not normalised.
     """
+    if border is not None:
+        return random_crop(images - border, flip, generator) + border
     count, channels, size, _ = images.shape
     pad = size // 8
     device = images.device

@@ -7,7 +7,7 @@ from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Re
 
 _STUDENT_ONLY = {"distil": Phase(generator_steps=0)}
 _AUGMENTED = tuple(
-    Preset({"generator.augment": True}, dataset=dataset, source="the usual crop and flip of these data sets")
+    Preset({"generator.augmentation": "crop_flip"}, dataset=dataset, source="usual crop and flip of these data sets")
     for dataset in ("cifar10", "cifar100")
 )
 _SGD_CELLS = tuple(

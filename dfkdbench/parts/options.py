@@ -80,8 +80,8 @@ class PixelsOptions(Options):
         "balanced", description="Classes in turn, going on where the last batch ended, or uniformly at random."
     )
     capacity: int = Field(10_000, ge=1, description="Finished images that are kept; the oldest make room.")
-    augment: Literal["none", "crop", "crop_flip"] = Field(
-        "none", description="Of images drawn for the student: random crop (an eighth of the side), and mirror."
+    augmentation: Augmentation = Field(
+        "none", description="Of images drawn for the student: random crop (an eighth of the side, black), and mirror."
     )
 
 
@@ -215,4 +215,6 @@ class AttentionOptions(Options):
 class RealOptions(Options):
     """Options of `real`."""
 
-    augment: bool = Field(False, description="Random crop (an eighth of the side) and horizontal mirror.")
+    augmentation: Augmentation = Field(
+        "none", description="Random crop (an eighth of the side, with a black border), and mirror."
+    )

@@ -59,6 +59,14 @@ def test_random_crop__is_one_of_all_crops_and_reaches_each(flip: bool) -> None:
     assert 0.45 < mirrored < 0.55 if flip else mirrored == 0
 
 
+def test_random_crop__border_comes_in_from_outside():
+    images = torch.full((500, 2, 8, 8), 5.0)
+    border = torch.tensor([-1.0, -2.0]).view(1, 2, 1, 1)
+    cropped = random_crop(images, True, torch.Generator().manual_seed(0), border)
+    assert cropped[:, 0].unique().tolist() == [-1, 5]
+    assert cropped[:, 1].unique().tolist() == [-2, 5]
+
+
 def test_random_crop__keeps_images_apart() -> None:
     images = torch.arange(1, 6, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 2, 8, 8)
     cropped = random_crop(images, True, torch.Generator().manual_seed(1))

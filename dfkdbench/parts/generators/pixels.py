@@ -53,7 +53,8 @@ class PixelsGenerator:
         self._batch_size = options.batch_size or setting.batch_size
         self._mean = self._per_channel(setting.pixel_mean)
         self._std = self._per_channel(setting.pixel_std)
-        roles = ("start", "views", "labels", "draws", "augment")
+        self.black = -self._mean / self._std
+        roles = ("start", "views", "labels", "draws", "augmentation")
         self._rngs = {role: setting.rng(f"generator.{role}") for role in roles}
         self._pixels = nn.Parameter(torch.zeros(self._batch_size, *self._coarse_shape, device=setting.device))
         self._optimizer = build_optimizer(options.optimizer, [self._pixels], 0)
@@ -82,7 +83,7 @@ class PixelsGenerator:
         if not len(self._pool):
             return Batch(self._to_input(self._enlarge(self._start(count))), self._label(count))
         batch = self._pool.draw(count, self._rngs["draws"])
-        return Batch(self.augment(batch.images, self._rngs["augment"]), batch.labels)
+        return Batch(self.augment(batch.images, self._rngs["augmentation"]), batch.labels)
 
     def train(self, mode: bool = True) -> None:
         """Does nothing: pixels have no modes."""
@@ -113,9 +114,11 @@ class PixelsGenerator:
         return (first + torch.arange(count, device=self._device)) % self._classes
 
     def augment(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """What the student gets to see of images (B, C, H, W) in the input space."""
-        kind = self._options.augment
-        return images if kind == "none" else random_crop(images, kind == "crop_flip", rng)
+        """What the student gets to see of images (B, C, H, W) in the input space; a crop's border is black."""
+        kind = self._options.augmentation
+        if kind == "none":
+            return images
+        return random_crop(images, kind == "crop_flip", rng, self.black)
 
     def _label(self, count: int) -> Tensor:
         labels = self.draw_labels(self._labelled, count)

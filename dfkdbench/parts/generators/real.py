@@ -26,7 +26,9 @@ class RealImages(Stateless):
         if setting.real is None or setting.real.labels is None:
             raise ValueError("real samples are given to controls on the judge's side only; here there are none")
         self._images, self._labels = setting.real.images, setting.real.labels
-        self._augment = options.augment
+        self._augmentation = options.augmentation
+        mean, std = (torch.tensor(values, device=setting.device) for values in (setting.pixel_mean, setting.pixel_std))
+        self._black = (-mean / std).view(1, -1, 1, 1)
         self._rng = setting.rng("batches")
 
     def fit(self, objective: Objective, steps: int) -> None:
@@ -40,5 +42,7 @@ class RealImages(Stateless):
         """Images (count, C, H, W) in the teacher's input space, with their labels."""
         device = self._images.device
         chosen = torch.randint(len(self._images), (count,), device=device, generator=self._rng)
-        images = self._images[chosen]
-        return Batch(random_crop(images, True, self._rng) if self._augment else images, self._labels[chosen])
+        images, kind = self._images[chosen], self._augmentation
+        if kind != "none":
+            images = random_crop(images, kind == "crop_flip", self._rng, self._black)
+        return Batch(images, self._labels[chosen])

@@ -55,7 +55,7 @@ _IMAGENET = {
     "generator.jitter": 30,
     "generator.flip": True,
     "generator.bounds": "clip",
-    "generator.augment": "crop_flip",
+    "generator.augmentation": "crop_flip",
     "generator.capacity": 20_000,
     "losses.batch_norm.weight": 0.01,
     "losses.batch_norm.first_layer_weight": 10.0,
@@ -109,7 +109,7 @@ _INVERSION_PRESETS = (
     Preset(_of_steps(200, 1000), budget="standard", source=f"{_FRAMEWORK}: 200 batches of 1000 steps"),
     Preset(_of_steps(20, 500), budget="quick", source=f"{_OWN}a tenth of the batches, half of the steps"),
     *(
-        Preset({"generator.augment": "crop_flip"}, dataset=dataset, source=_FRAMEWORK)
+        Preset({"generator.augmentation": "crop_flip"}, dataset=dataset, source=_FRAMEWORK)
         for dataset in ("cifar10", "cifar100")
     ),
     Preset(_IMAGENET, dataset="imagenet", source="README and code for ImageNet, setting 1, first batch norm times 10"),

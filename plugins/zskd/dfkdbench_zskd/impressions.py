@@ -37,7 +37,6 @@ class ImpressionsGenerator(PixelsGenerator):
         self._device_of_labels = setting.device
         self._target_seed = setting.rng("generator.targets").initial_seed()
         self._affine = options.affine
-        self._background = (0.0 - self._mean) / self._std
 
     def draw_labels(self, first: int, count: int) -> Tensor:
         """Soft targets (count, K) that sum to 1.
@@ -55,5 +54,5 @@ class ImpressionsGenerator(PixelsGenerator):
     def augment(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """What the student gets to see; where `affine` is on, black is what comes in from outside."""
         if self._affine:
-            images = random_affine(images - self._background, rng) + self._background
+            images = random_affine(images - self.black, rng) + self.black
         return super().augment(images, rng)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from dfkdbench.parts.generators.frozen import FrozenGenerator
 from dfkdbench.parts.generators.noise import NoiseGenerator
-from dfkdbench.parts.options import ConvNetworkOptions
+from dfkdbench.parts.generators.real import RealImages
+from dfkdbench.parts.options import ConvNetworkOptions, RealOptions
 from dfkdbench.recipe import Options
-from dfkdbench.seams import Generator, Setting
+from dfkdbench.seams import Batch, Generator, Setting
 
 
 @pytest.fixture(params=["noise", "frozen"])
@@ -64,3 +65,11 @@ def test_frozen__is_not_trainable_and_differs_from_noise(make_setting: Callable[
     images = generator.sample(64).images
     neighbours = torch.stack([images[..., :-1].flatten(), images[..., 1:].flatten()])
     assert torch.corrcoef(neighbours)[0, 1] > 0.3
+
+
+def test_real__a_crop_brings_in_black(make_setting: Callable[..., Setting]) -> None:
+    real = Batch(torch.full((3, 1, 16, 16), 9.0), torch.tensor([0, 1, 2]))
+    setting = make_setting(real=real, pixel_mean=(0.3,), pixel_std=(0.2,))
+    drawn = RealImages(RealOptions(augmentation="crop"), setting).sample(100).images
+    torch.testing.assert_close(drawn.unique(), torch.tensor([-1.5, 9.0]))
+    assert RealImages(RealOptions(), setting).sample(100).images.unique().tolist() == [9.0]

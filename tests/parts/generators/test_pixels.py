@@ -183,13 +183,24 @@ def test_unit_space__the_learning_rate_is_in_units_of_pixels(make_setting: MakeS
 
 
 def test_augment__crops_what_the_student_sees_and_not_the_pool(make_setting: MakeSetting) -> None:
-    generator = pixels(make_setting(), augment="crop_flip", start="uniform")
+    generator = pixels(make_setting(), augmentation="crop_flip", start="uniform")
     generator.fit(Seen(), 1)
     kept = generator.state_dict()["pool"]["images"].clone()
     drawn = generator.sample(64).images
     alike = [any(torch.equal(image, other) for other in kept) for image in drawn]
     assert sum(alike) < 20
     assert torch.equal(generator.state_dict()["pool"]["images"], kept)
+
+
+def test_augmentation__a_crop_brings_in_black(make_setting: MakeSetting) -> None:
+    setting = make_setting(**NORMALISED | {"image_shape": (2, 8, 8)})
+    generator = pixels(setting, augmentation="crop")
+    generator.fit(Seen(), 1)
+    generator.state_dict()["pool"]["images"].fill_(9.0)
+    drawn = generator.sample(200).images
+    black = -torch.tensor(setting.pixel_mean) / torch.tensor(setting.pixel_std)
+    for channel, value in enumerate(black):
+        torch.testing.assert_close(drawn[:, channel].unique(), torch.stack([value, torch.tensor(9.0)]))
 
 
 def test_enlarge__optimises_coarse_images_and_shows_their_bilinear_enlargement(make_setting: MakeSetting) -> None:
@@ -234,7 +245,7 @@ def test_batch__of_one_or_odd(make_setting: MakeSetting, batch_size: int) -> Non
 
 
 def test_pixels__resume_bitwise(make_setting: MakeSetting) -> None:
-    options = {"jitter": 2, "flip": True, "augment": "crop_flip", "labels": "random"}
+    options = {"jitter": 2, "flip": True, "augmentation": "crop_flip", "labels": "random"}
     generator, resumed = (pixels(make_setting(seed), **options) for seed in (0, 1))
     generator.fit(Seen(), 2)
     generator.sample(3)
@@ -246,7 +257,7 @@ def test_pixels__resume_bitwise(make_setting: MakeSetting) -> None:
 
 
 def test_fit__reads_nothing_on_the_host(make_setting: MakeSetting, host_reads_forbidden: TorchDispatchMode) -> None:
-    generator = pixels(make_setting(), jitter=2, flip=True, bounds="rescale", labels="random", augment="crop_flip")
+    generator = pixels(make_setting(), jitter=2, flip=True, bounds="rescale", labels="random", augmentation="crop_flip")
     with host_reads_forbidden:
         generator.fit(Seen(), 2)
         generator.sample(4)
