@@ -195,6 +195,7 @@ class _Trial:
             "student_steps": report["student_steps"],
             "student_samples": report["student_samples"],
             "teacher_queries": report["teacher_queries"],
+            "replay_bytes": report.get("replay_bytes", 0),
             "seconds": report["seconds"],
             "accuracy": found.accuracy,
             "calibration_error": found.calibration_error,

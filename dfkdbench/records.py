@@ -28,7 +28,7 @@ RESULT_FILE = "result.json"
 
 
 class Evaluation(BaseModel):
-    """A snapshot on the test set, all figures in percent, and what was spent until then."""
+    """A snapshot on the test set, all figures in percent, and what was spent and held in memory until then."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,6 +36,7 @@ class Evaluation(BaseModel):
     student_steps: int
     student_samples: int
     teacher_queries: int
+    replay_bytes: int = 0
     seconds: float
     accuracy: float
     calibration_error: float

@@ -126,7 +126,7 @@ class Session:
 
     def _end(self, status: str, error: str) -> int:
         with suppress(DivergedError):
-            self._report("end", status=status, error=error, replay_bytes=int(self.assembly.parts.replay.nbytes))
+            self._report("end", status=status, error=error)
         return EXIT_FINISHED if status == "finished" else EXIT_ENDED_WITH_STATUS
 
     def _report(self, event: str, **more: object) -> None:
@@ -136,6 +136,7 @@ class Session:
             "seconds": self._seconds(),
             "fraction": self._fraction(),
             "peak_memory_mb": self._peak_memory(),
+            "replay_bytes": int(self.assembly.parts.replay.nbytes),
             **self.assembly.meter.counters(),
             **more,
             "losses": {name: value for name, value in means.items() if math.isfinite(value)},

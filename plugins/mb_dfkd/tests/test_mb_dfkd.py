@@ -39,6 +39,13 @@ def test_run__whole_at_the_smallest_budget(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_run__the_bank_grows_to_its_capacity(tmp_path: Path) -> None:
+    result = smoke(tmp_path, settings=SMALL | {"replay.push_every": 7, "replay.first_push": 7})
+    halfway, end = (evaluation.replay_bytes for evaluation in result.evaluations)
+    assert 0 < halfway < end == result.replay_bytes == 10 * 4 * 16 * 16 * 4
+
+
+@pytest.mark.usefixtures("installed")
 def test_run__with_a_bank_on_a_control(tmp_path: Path) -> None:
     settings = {"batch_size": 32, "replay.capacity": 8, "replay.policy": "reservoir", "replay.push_every": 1}
     result = smoke(tmp_path, "random-generator", settings=settings, replay="bank")

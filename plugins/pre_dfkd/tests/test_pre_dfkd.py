@@ -35,6 +35,7 @@ def test_run__whole_at_the_smallest_budget(tmp_path: Path) -> None:
     result = smoke(tmp_path)
     assert result.status == "finished"
     assert result.replay_bytes > 100_000
+    assert [evaluation.replay_bytes for evaluation in result.evaluations] == 2 * [result.replay_bytes]
     assert result.student_samples == 30 * 72
     student, generator, tuning = 30 * 72, 3 * 64 * 2, 30 * 8 * 2
     first_cycle, later = 4 * 32 * 3, 8 * (40 * 3 + 8 * 2)
