@@ -23,6 +23,9 @@ COMMANDS = {
     "list": LazyCommand("dfkdbench.cli.listing:list_kind", "List methods, parts, data sets, models and the like."),
     "describe": LazyCommand("dfkdbench.cli.describe:describe", "Show what a name is, with every option it takes."),
     "results": LazyCommand("dfkdbench.cli.results:results", "Show a table of the records in a runs folder."),
+    "published": LazyCommand(
+        "dfkdbench.cli.published:published", "Show figures that papers claim, with their sources."
+    ),
     "teacher": LazyCommand("dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
     "doctor": LazyCommand("dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
 }

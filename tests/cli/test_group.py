@@ -53,6 +53,7 @@ def test_help__imports_next_to_nothing(arguments: tuple[str, ...]) -> None:
         ("describe", "kl"),
         ("describe", "noise", "--dataset", "digits"),
         ("teacher", "list"),
+        ("published", "--dataset", "cifar10"),
         ("run", "--help"),
         ("results", "--help"),
         ("doctor", "--help"),
