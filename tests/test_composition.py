@@ -1,18 +1,23 @@
-"""Any part on any method: every pair of what is installed trains for two rounds, or is refused for a known reason."""
+"""Any part on any method, and any method on odd inputs: trained for a round or two, or refused for a known reason."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from dfkdbench.assembly import Assembly
+import dfkdbench.assembly
+from dfkdbench.assembly import Assembly, build_network
 from dfkdbench.bench import Request, prepare
 from dfkdbench.cli.console import Console
-from dfkdbench.errors import PlanError
-from dfkdbench.plan import Plan
+from dfkdbench.errors import DfkdbenchError, PlanError
+from dfkdbench.plan import Plan, PlannedPhase
 from dfkdbench.registry import load_registry
+from dfkdbench.rng import seeded_initialisation
 
 REGISTRY = load_registry()
 REAL = "real"
@@ -38,18 +43,25 @@ NO_HEADS = "needs the student's heads"
 FIRST_OF_MANY = "the aggregator 'first' listens to one"
 
 
+def shorten(plan: Plan, rounds: int, student_steps: int) -> Plan:
+    """The plan with no more rounds a phase and student steps a round than these, and two generator steps at most."""
+
+    def short(planned: PlannedPhase) -> PlannedPhase:
+        phase = planned.phase
+        steps = {
+            "generator_steps": min(phase.generator_steps, 2),
+            "student_steps": min(phase.student_steps, student_steps),
+        }
+        return planned.model_copy(
+            update={"rounds": min(planned.rounds, rounds), "phase": phase.model_copy(update=steps)}
+        )
+
+    return plan.model_copy(update={"phases": tuple(map(short, plan.phases))})
+
+
 def train_for_two_rounds(plan: Plan, weights: list[Path]) -> None:
     """Runs every phase with at most two rounds and two generator steps in each; the student must have moved."""
-    phases = tuple(
-        planned.model_copy(
-            update={
-                "rounds": min(planned.rounds, 2),
-                "phase": planned.phase.model_copy(update={"generator_steps": min(planned.phase.generator_steps, 2)}),
-            }
-        )
-        for planned in plan.phases
-    )
-    assembly = Assembly(plan.model_copy(update={"phases": phases}), weights, torch.device("cpu"))
+    assembly = Assembly(shorten(plan, rounds=2, student_steps=1_000), weights, torch.device("cpu"))
     before = [parameter.detach().clone() for parameter in assembly.student.parameters()]
     while not assembly.loop.done:
         assembly.loop.advance()
@@ -149,3 +161,64 @@ def test_compose__every_aggregator_on_every_method(plugin: str) -> None:
             expected = NO_HEADS
         assert expected in refusal, f"{plugin} with {aggregator}: {refusal}"
         assert expected or not refusal, f"{plugin} with {aggregator}: {refusal}"
+
+
+def plan_of(plugin: str, *settings: str) -> Plan:
+    """A plan on the first of the digits pairs that suits the method; the refusal of the last where none does."""
+    refusals: list[DfkdbenchError] = []
+    for pair, teachers in STUDENTS:
+        asked = Request(
+            plugin=plugin, dataset="digits", pair=pair, teacher_count=teachers, settings=settings, seeds=(0,)
+        )
+        try:
+            return prepare(asked, Console(), REGISTRY).plan(0)
+        except DfkdbenchError as refusal:
+            refusals.append(refusal)
+    raise max(refusals, key=lambda refusal: any(setting.partition("=")[0] in refusal.message for setting in settings))
+
+
+def train_briefly(plan: Plan) -> None:
+    """A round of every phase with two student steps, after which everything must be finite."""
+    assembly = Assembly(shorten(plan, rounds=1, student_steps=2), [], torch.device("cpu"))
+    while not assembly.loop.done:
+        assembly.loop.advance()
+    assert assembly.meter.student_steps > 0
+    assert all(tensor.isfinite().all() for tensor in assembly.student.state_dict().values())
+
+
+@pytest.fixture
+def untrained_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teachers with random weights, so that any number of classes has one."""
+
+    def build(plan: Plan, weights: Sequence[Path], device: torch.device) -> tuple[nn.Module, ...]:
+        networks: list[nn.Module] = []
+        for index, teacher in enumerate(plan.teachers):
+            with seeded_initialisation(index):
+                networks.append(build_network(teacher.model, plan.input).to(device).eval().requires_grad_(False))
+        return tuple(networks)
+
+    monkeypatch.setattr(dfkdbench.assembly, "build_teachers", build)
+
+
+@pytest.mark.usefixtures("untrained_teachers")
+@pytest.mark.parametrize("batch_size", [1, 5])
+@pytest.mark.parametrize("plugin", METHODS)
+def test_batch__of_one_or_odd_runs_or_is_refused_by_name(plugin: str, batch_size: int) -> None:
+    refusal = ""
+    try:
+        train_briefly(plan_of(plugin, f"batch_size={batch_size}"))
+    except DfkdbenchError as error:
+        refusal = error.message
+    assert not refusal or ("batch" in refusal and str(batch_size) in refusal), f"{plugin}: {refusal}"
+
+
+@pytest.mark.usefixtures("untrained_teachers")
+@pytest.mark.parametrize(
+    "change",
+    [{"classes": 2}, {"classes": 1000}, {"channels": 3, "mean": (0.5,) * 3, "std": (0.2,) * 3}],
+    ids=["2 classes", "1000 classes", "colour"],
+)
+@pytest.mark.parametrize("plugin", METHODS)
+def test_input__few_and_many_classes_and_colour_run(plugin: str, change: dict[str, Any]) -> None:
+    plan = plan_of(plugin, "batch_size=12")
+    train_briefly(plan.model_copy(update={"input": plan.input.model_copy(update=change)}))

@@ -73,6 +73,7 @@ _DIGITS = {
     "generator.optimizer.schedule": "cosine",
     "generator.jitter": 0,
     "generator.bounds": "clip",
+    "generator.augmentation": "crop",
     "losses.batch_norm.weight": 0.3,
     "batch_size": 64,
     "student.kind": "adam",
