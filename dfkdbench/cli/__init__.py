@@ -23,6 +23,7 @@ COMMANDS = {
     "list": LazyCommand("dfkdbench.cli.listing:list_kind", "List methods, parts, data sets, models and the like."),
     "describe": LazyCommand("dfkdbench.cli.describe:describe", "Show what a name is, with every option it takes."),
     "results": LazyCommand("dfkdbench.cli.results:results", "Show a table of the records in a runs folder."),
+    "compare": LazyCommand("dfkdbench.cli.compare:compare", "Compare methods: intervals, differences, ranks."),
     "teacher": LazyCommand("dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
     "doctor": LazyCommand("dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
 }
