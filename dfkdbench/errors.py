@@ -30,6 +30,10 @@ class DataError(DfkdbenchError):
     """A data set whose files are missing or damaged."""
 
 
+class ComparisonError(DfkdbenchError):
+    """A comparison that the records at hand do not allow."""
+
+
 class IntegrityError(DfkdbenchError):
     """A file that is not what its hash, format or schema says."""
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dfkdbench import __version__
 from dfkdbench.errors import DataError, IntegrityError
-from dfkdbench.files import read_json
+from dfkdbench.files import canonical_json, read_json, sha256_of
 from dfkdbench.plan import Plan
 from dfkdbench.registry import CORE
 
@@ -209,6 +209,18 @@ def find_results(root: Path) -> tuple[list[Result], list[str]]:
         except IntegrityError as error:
             problems.append(error.message)
     return results, problems
+
+
+def settings_of(folder: Path) -> str:
+    """A short hash of what a run's plan says beside its seed and device: equal for runs that may be averaged."""
+    try:
+        plan = read_json(folder / "plan.json")
+    except IntegrityError:
+        return "?"
+    if not isinstance(plan, dict):
+        return "?"
+    kept = {key: value for key, value in plan.items() if key not in ("seed", "device")}
+    return sha256_of(canonical_json(kept).encode())[:8]
 
 
 def results_frame(results: Sequence[Result]) -> pandas.DataFrame:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dfkdbench.hookspecs import ENTRY_POINT_GROUP
+from dfkdbench.records import Result
 from dfkdbench.registry import Registry
 
 MakeDistribution = Callable[..., str]
 RegistryOf = Callable[[], Registry]
+MakeRecord = Callable[..., Result]
+StoreRecord = Callable[..., None]
 
 
 @pytest.fixture
@@ -63,3 +68,59 @@ def registry_of_site(site: Path) -> RegistryOf:
         return Registry(entries)
 
     return make
+
+
+@pytest.fixture
+def make_record() -> MakeRecord:
+    """Makes the record of a run by hand; an accuracy of None is a run that diverged."""
+
+    def make(plugin: str, seed: int, accuracy: float | None, **changes: Any) -> Result:
+        values: dict[str, Any] = {
+            "run_id": f"{plugin}-digits-s{seed}-{changes.pop('variant', 'x')}",
+            "protocol": "2026.1",
+            "plugin": plugin,
+            "distribution": "toy-lab",
+            "dataset": "digits",
+            "pair": "lenet_s:lenet_xs",
+            "budget": "quick",
+            "seed": seed,
+            "league": "soft-labels",
+            "status": "finished" if accuracy is not None else "diverged",
+            "error": "" if accuracy is not None else "the loss is NaN",
+            "accuracy_final": accuracy,
+            "accuracy_oracle": accuracy,
+            "accuracy_mean": accuracy,
+            "accuracy_variance": 0.125 if accuracy is not None else None,
+            "accuracy_last5": accuracy,
+            "worst_drop": 0.0 if accuracy is not None else None,
+            "teacher_accuracy": 99.0,
+            "student_sha256": "a" * 64 if accuracy is not None else None,
+            "teacher_sha256": "b" * 64,
+            "student_samples": 100,
+            "teacher_queries": 200,
+            "train_seconds": 12.5,
+            "peak_memory_mb": 300.0,
+            "replay_bytes": 0,
+            "isolation": "landlock abi 7",
+            "device": "cpu",
+            "hardware": "toy",
+            "finished_at": "2026-01-01T00:00:00+00:00",
+            "evaluations": (),
+        }
+        return Result.model_validate(values | changes)
+
+    return make
+
+
+@pytest.fixture
+def store_record() -> StoreRecord:
+    """Writes a record into a runs folder, with a plan that says nothing but seed, plugin and batch size."""
+
+    def store(runs: Path, result: Result, plan: dict[str, Any] | None = None) -> None:
+        folder = runs / result.run_id
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(result.model_dump_json(), encoding="utf-8")
+        plan = {"seed": result.seed, "plugin": result.plugin, "recipe": {"batch_size": 128}} if plan is None else plan
+        (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+
+    return store

@@ -26,6 +26,7 @@ COMMANDS = {
     "published": LazyCommand(
         "dfkdbench.cli.published:published", "Show figures that papers claim, with their sources."
     ),
+    "compare": LazyCommand("dfkdbench.cli.compare:compare", "Compare methods: intervals, differences, ranks."),
     "teacher": LazyCommand("dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
     "doctor": LazyCommand("dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
 }

@@ -67,15 +67,15 @@ def results(runs: Path, style: str, by: str) -> None:
     `final` is the accuracy at the end of the declared budget and the only one that ranks.
     csv and json have every field.
     """
-    from dfkdbench.records import find_results, results_frame
+    from dfkdbench.records import find_results, results_frame, settings_of
 
     found, problems = find_results(runs)
     for problem in problems:
         print_remark(f"Left out: {problem}")
-    _report_unfinished(runs)
+    report_unfinished(runs)
     frame = results_frame(found).sort_values([*_ORDER, "seed"], ignore_index=True)
     if by == "cell":
-        frame = _by_cell(frame, [_settings_of(runs / result.run_id) for result in _in_order(found, frame)])
+        frame = _by_cell(frame, [settings_of(runs / result.run_id) for result in _in_order(found, frame)])
     if frame.empty:
         print_remark(f"There is no record in {runs} yet.")
     _print_frame(frame, _CELL_COLUMNS if by == "cell" else _RUN_COLUMNS, style)
@@ -86,26 +86,11 @@ def _in_order(found: list[Any], frame: pandas.DataFrame) -> list[Any]:
     return [by_id[run_id] for run_id in frame["run_id"]]
 
 
-def _report_unfinished(runs: Path) -> None:
+def report_unfinished(runs: Path) -> None:
     """Says how many runs have a plan and no record."""
     unfinished = sum(not (plan.parent / "result.json").exists() for plan in runs.glob("*/plan.json"))
     if unfinished:
         print_remark(f"{unfinished} run(s) in {runs} have no record yet; their own commands resume them.")
-
-
-def _settings_of(folder: Path) -> str:
-    """A short hash of what a plan says beside its seed and teachers: equal for runs that may be averaged."""
-    from dfkdbench.errors import IntegrityError
-    from dfkdbench.files import canonical_json, read_json, sha256_of
-
-    try:
-        plan = read_json(folder / "plan.json")
-    except IntegrityError:
-        return "?"
-    if not isinstance(plan, dict):
-        return "?"
-    kept = {key: value for key, value in plan.items() if key not in ("seed", "device")}
-    return sha256_of(canonical_json(kept).encode())[:8]
 
 
 def _by_cell(frame: pandas.DataFrame, settings: list[str]) -> pandas.DataFrame:

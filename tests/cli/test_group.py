@@ -56,6 +56,7 @@ def test_help__imports_next_to_nothing(arguments: tuple[str, ...]) -> None:
         ("published", "--dataset", "cifar10"),
         ("run", "--help"),
         ("results", "--help"),
+        ("compare", "--help"),
         ("doctor", "--help"),
     ],
     ids=" ".join,
@@ -85,7 +86,7 @@ def test_version() -> None:
 def test_unknown_command__names_the_nearest() -> None:
     done = CliRunner().invoke(main, ["lst", "methods"])
     assert done.exit_code == 2
-    assert done.stderr.startswith("Error: Unknown command 'lst'. Did you mean 'list'? There are: describe, doctor,")
+    assert done.stderr.startswith("Error: Unknown command 'lst'. Did you mean 'list'? There are: compare, describe,")
     assert "List them with: dfkdbench --help" in done.stderr
 
 

@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -16,60 +16,19 @@ from click.testing import Result as Outcome
 from dfkdbench.cli import main
 from dfkdbench.records import Result
 
+MakeRecord = Callable[..., Result]
+StoreRecord = Callable[..., None]
+
 ACCURACIES = {0: 91.0, 1: 93.5, 2: 92.25}
 
 
-def record(plugin: str, seed: int, accuracy: float | None, **changes: Any) -> Result:
-    values: dict[str, Any] = {
-        "run_id": f"{plugin}-digits-s{seed}-{changes.pop('variant', 'x')}",
-        "protocol": "2026.1",
-        "plugin": plugin,
-        "distribution": "toy-lab",
-        "dataset": "digits",
-        "pair": "lenet_s:lenet_xs",
-        "budget": "quick",
-        "seed": seed,
-        "league": "soft-labels",
-        "status": "finished" if accuracy is not None else "diverged",
-        "error": "" if accuracy is not None else "the loss is NaN",
-        "accuracy_final": accuracy,
-        "accuracy_oracle": accuracy,
-        "accuracy_mean": accuracy,
-        "accuracy_variance": 0.125 if accuracy is not None else None,
-        "accuracy_last5": accuracy,
-        "worst_drop": 0.0 if accuracy is not None else None,
-        "teacher_accuracy": 99.0,
-        "student_sha256": "a" * 64 if accuracy is not None else None,
-        "teacher_sha256": "b" * 64,
-        "student_samples": 100,
-        "teacher_queries": 200,
-        "train_seconds": 12.5,
-        "peak_memory_mb": 300.0,
-        "replay_bytes": 0,
-        "isolation": "landlock abi 7",
-        "device": "cpu",
-        "hardware": "toy",
-        "finished_at": "2026-01-01T00:00:00+00:00",
-        "evaluations": (),
-    }
-    return Result.model_validate(values | changes)
-
-
-def store(runs: Path, result: Result, plan: dict[str, Any] | None = None) -> None:
-    folder = runs / result.run_id
-    folder.mkdir(parents=True)
-    (folder / "result.json").write_text(result.model_dump_json(), encoding="utf-8")
-    plan = {"seed": result.seed, "plugin": result.plugin, "recipe": {"batch_size": 128}} if plan is None else plan
-    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-
-
 @pytest.fixture
-def runs(tmp_path: Path) -> Path:
+def runs(tmp_path: Path, make_record: MakeRecord, store_record: StoreRecord) -> Path:
     folder = tmp_path / "runs"
     for seed, accuracy in ACCURACIES.items():
-        store(folder, record("toy", seed, accuracy))
-    store(folder, record("toy", 3, None))
-    store(folder, record("noise", 0, 85.0))
+        store_record(folder, make_record("toy", seed, accuracy))
+    store_record(folder, make_record("toy", 3, None))
+    store_record(folder, make_record("noise", 0, 85.0))
     return folder
 
 
@@ -117,9 +76,11 @@ def test_results__by_cell_mean_deviation_and_failures(runs: Path) -> None:
     assert "| 85.00 " in table
 
 
-def test_results__by_cell_never_averages_other_settings(runs: Path) -> None:
+def test_results__by_cell_never_averages_other_settings(
+    runs: Path, make_record: MakeRecord, store_record: StoreRecord
+) -> None:
     other = {"seed": 4, "plugin": "toy", "recipe": {"batch_size": 256}}
-    store(runs, record("toy", 4, 50.0, variant="y"), other)
+    store_record(runs, make_record("toy", 4, 50.0, variant="y"), other)
     rows = [
         row for row in json.loads(invoke(runs, "--by", "cell", "--format", "json").stdout) if row["plugin"] == "toy"
     ]
@@ -127,8 +88,10 @@ def test_results__by_cell_never_averages_other_settings(runs: Path) -> None:
     assert len({row["settings"] for row in rows}) == 2
 
 
-def test_results__by_cell_where_every_seed_failed(tmp_path: Path) -> None:
-    store(tmp_path, record("toy", 0, None))
+def test_results__by_cell_where_every_seed_failed(
+    tmp_path: Path, make_record: MakeRecord, store_record: StoreRecord
+) -> None:
+    store_record(tmp_path, make_record("toy", 0, None))
     line = invoke(tmp_path, "--by", "cell").stdout.splitlines()[-1]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[6] == "-"
