@@ -16,7 +16,7 @@ from dfkdbench.api import run
 from dfkdbench.descriptors import NEEDS
 from dfkdbench.errors import PlanError
 from dfkdbench.registry import Registry
-from dfkdbench_cmi import METHOD, RECIPE
+from dfkdbench_cmi import METHOD, POOL_METHOD, POOL_RECIPE, RECIPE
 
 
 def preset_values(dataset: str, pair: str, budget: str) -> dict[str, Any]:
@@ -51,18 +51,30 @@ def test_presets__paper_budget_takes_80_000_student_steps_on_51_200_images() -> 
     assert preset_values("cifar10", "resnet34:resnet18", "paper")["losses.contrastive.instances"] == "stages"
 
 
+def test_pool_recipe__follows_the_adversarial_script() -> None:
+    weights = {name: choice.weight for name, choice in POOL_RECIPE.losses.items()}
+    assert weights == {"batch_norm": 1.0, "label": 0.5, "decision_adversarial": 0.5, "contrastive": 0.8}
+    invert, distil = POOL_RECIPE.phases.values()
+    assert (invert.student_steps, invert.losses) == (0, ("batch_norm", "label", "contrastive"))
+    assert invert.rounds * POOL_RECIPE.generator.options["batch_size"] == 51_200
+    assert (distil.generator_steps, distil.student_steps, distil.losses) == (200, 2_000, None)
+    rounds = [preset.values["phases.distil.rounds"] for preset in POOL_METHOD.presets if preset.budget == "paper"]
+    assert rounds == [40, 40]
+
+
 def test_presets__say_where_they_are_from() -> None:
-    assert all(preset.source for preset in METHOD.presets)
+    assert all(preset.source for preset in (*METHOD.presets, *POOL_METHOD.presets))
 
 
-def test_run__from_end_to_end(installed: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("plugin", "rounds"), [("cmi", 4), ("cmi_from_pool", 2 + 4)])
+def test_run__from_end_to_end(installed: None, tmp_path: Path, plugin: str, rounds: int) -> None:
     (result,) = run(
-        "cmi", "digits", pair="resnet_s:resnet_xs", budget="smoke", out=tmp_path, threads=1, isolation="in-process"
+        plugin, "digits", pair="resnet_s:resnet_xs", budget="smoke", out=tmp_path, threads=1, isolation="in-process"
     )
     assert result.status == "finished", result.error
     assert result.student_samples == 2_560
     assert result.league == "batch-norm"
-    rounds, steps, images, views = 4, 3, 64, 2
+    steps, images, views = 3, 64, 2
     assert result.teacher_queries == 2_560 + rounds * steps * images * views * 2
 
 
@@ -76,8 +88,8 @@ def test_plugin__registers_through_the_hooks() -> None:
     manager.add_hookspecs(hookspecs)
     manager.register(dfkdbench_cmi)
     manager.check_pending()
-    ((method,),) = manager.hook.dfkdbench_methods()
-    assert method.name == "cmi"
+    (methods,) = manager.hook.dfkdbench_methods()
+    assert [method.name for method in methods] == ["cmi", "cmi_from_pool"]
     for (component,) in (*manager.hook.dfkdbench_losses(), *manager.hook.dfkdbench_generators()):
         module, attribute = component.target.split(":")
         assert getattr(importlib.import_module(module), attribute)
