@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dfkdbench.access import limit_teacher
 from dfkdbench.descriptors import SIGNALS
 from dfkdbench.errors import PlanError
 from dfkdbench.loop import Loop, StandardLoop
@@ -51,7 +52,10 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
 
 
 class Assembly:
-    """Everything of a run that has state.
+    """Everything of a run that has state, and what it is made with.
+
+    Attributes:
+        teacher_networks: The teachers' own networks. Parts and loops get `dfkdbench.access.Teacher`s for them.
 
     Args:
         weights: Paths of the teachers' weights, in the plan's order.
@@ -63,8 +67,8 @@ class Assembly:
         self.streams = RandomStreams(plan.seed, device)
         self.meter = Meter()
         self.student = build_student(plan).to(device)
-        teachers = build_teachers(plan, weights, device)
-        setting = self._setting(device, teachers, real)
+        self.teacher_networks = build_teachers(plan, weights, device)
+        setting = self._setting(device, real)
         built = {slot: self._build(part, slot, setting) for slot, part in plan.slots.items()}
         image_losses = {name: self._build(part, f"losses.{name}", setting) for name, part in plan.losses.items()}
         student_losses = {
@@ -77,7 +81,7 @@ class Assembly:
             phases=plan.phases,
             batch_size=plan.recipe.batch_size,
             replay_size=plan.replay_size,
-            teachers=teachers,
+            teachers=tuple(limit_teacher(network, plan.access) for network in self.teacher_networks),
             student=self.student,
             student_stepper=self.student_stepper,
             generator=self.generator,
@@ -124,8 +128,8 @@ class Assembly:
         if "cuda_rng" in state:
             torch.cuda.set_rng_state(state["cuda_rng"], self.parts.device)
 
-    def _setting(self, device: torch.device, teachers: tuple[nn.Module, ...], real: Batch | None) -> Setting:
-        plan = self.plan
+    def _setting(self, device: torch.device, real: Batch | None) -> Setting:
+        plan, teachers = self.plan, self.teacher_networks
         shape = (plan.input.channels, plan.input.image_size, plan.input.image_size)
         return Setting(
             classes=plan.input.classes,
@@ -160,7 +164,7 @@ def final_layer(network: nn.Module) -> Tensor:
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not layers:
         raise PlanError(f"The teacher ({type(network).__name__}) has no linear layer whose weights could be read.")
-    return layers[-1].weight.detach()
+    return layers[-1].weight.detach().clone()
 
 
 def _target_wants(plan: Plan) -> frozenset[str]:

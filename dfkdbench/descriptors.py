@@ -37,6 +37,15 @@ SIGNALS = ("features", "stages", "batch_norm", "heads", "batch_norm_means")
 A model that gives `batch_norm` gives `batch_norm_means` as well.
 """
 
+ACCESS_BEHIND = {
+    "features": "features",
+    "stages": "features",
+    "heads": "features",
+    "batch_norm": "batch_norm",
+    "batch_norm_means": "features",
+}
+"""The access that each of `SIGNALS` takes."""
+
 NEEDS = frozenset(
     (
         *TEACHER_ACCESS,

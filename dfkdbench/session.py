@@ -21,6 +21,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import save
 
+from dfkdbench.access import explain
 from dfkdbench.assembly import Assembly
 from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.errors import IntegrityError, PlanError, RunError
@@ -213,7 +214,5 @@ def run_session(folder: RunFolder, plan: Plan, launch: Launch, real: Batch | Non
         traceback.print_exc()
         if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
             return EXIT_DISK
-        append_line(
-            folder.reports, {"event": "end", "status": "failed", "error": f"{type(error).__name__}: {error}"[:2000]}
-        )
+        append_line(folder.reports, {"event": "end", "status": "failed", "error": explain(error, plan.access)[:2000]})
         return EXIT_ENDED_WITH_STATUS
