@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dfkdbench.descriptors import ACCESS_BEHIND, TEACHER_ACCESS
 from dfkdbench.errors import AccessError
 from dfkdbench.signals import Signal, read_signal
+from dfkdbench.teacherchannel import TeacherChannel
 
 Answering = Callable[[Tensor, frozenset[str]], Signal]
 """`answering(images, wants)` -> the signal; `wants` are names from `dfkdbench.descriptors.SIGNALS`."""
@@ -69,25 +70,40 @@ class Teacher:
 
 def limit_teacher(network: nn.Module, access: Collection[str]) -> Teacher:
     """A network of this process, frozen and in eval mode, as a teacher that gives what `access` has."""
+    if "input_gradients" in access:
+        return _limited(lambda images, wants: read_signal(network, images, wants), access)
+
+    def read(images: Tensor, wants: frozenset[str]) -> Signal:
+        with torch.no_grad():
+            return read_signal(network, images.detach(), wants)
+
+    return _limited(read, access)
+
+
+def remote_teacher(channel: TeacherChannel, number: int, access: Collection[str]) -> Teacher:
+    """A teacher of another process, of which this one has the labels alone."""
+    if "soft_labels" in access:
+        return _limited(lambda images, _: Signal(channel.ask(number, images)), access)
+    empty = limited_signal(access)._make((None, None, (), (), (), (), None))
+    return _limited(lambda images, _: empty._replace(classes=channel.ask(number, images)), access)
+
+
+def _limited(read: Answering, access: Collection[str]) -> Teacher:
+    """A teacher that gives what `access` has of what `read` gives."""
     kind = limited_signal(access)
     gives_logits, gives_classes = "soft_labels" in access, "hard_labels" in access
-    gradients = "input_gradients" in access
+    gives_nothing = not {*access} & {*TEACHER_ACCESS}
     allowed = frozenset(field for field, behind in ACCESS_BEHIND.items() if behind in access)
-    gives_nothing = not set(access) & {*TEACHER_ACCESS}
 
     def answer(images: Tensor, wants: frozenset[str]) -> Signal:
         if not wants <= allowed:
             _refuse(wants - allowed, access)
         if gives_nothing:
             return kind._make((None, None, (), (), (), (), None))
-        if gradients:
-            signal = read_signal(network, images, wants)
-        else:
-            with torch.no_grad():
-                signal = read_signal(network, images.detach(), wants)
+        signal = read(images, wants)
         if gives_logits:
             return kind._make(signal)
-        classes = signal.logits.argmax(dim=1) if gives_classes else None
+        classes = signal.decisions() if gives_classes else None
         return kind._make((None, *signal[1:-1], classes))
 
     return Teacher(answer)

@@ -61,7 +61,8 @@ class Asked(TwoLayers):
     """A teacher as a loop is given it."""
 
     def forward(self, images: Tensor, wants: frozenset[str] = frozenset()) -> Signal:  # type: ignore[override]
-        return Signal(super().forward(images))
+        taps = Taps(wants)
+        return Signal(super().forward(images, taps), taps.features)
 
 
 class SquaredError(Stateless):
