@@ -124,7 +124,9 @@ class TeacherChannel:
         autocast = torch.is_autocast_enabled(kind)
         if autocast and torch.get_autocast_dtype(kind) is not torch.bfloat16:
             raise ValueError("A teacher was asked under autocast to another type than bfloat16.")
-        own = torch.empty_like(images, device="cpu", requires_grad=False).copy_(images.detach())
+        own = images.detach()
+        if kind != "cpu" or not own.is_contiguous():
+            own = torch.empty_like(own, device="cpu").copy_(own)
         head = _REQUEST.pack(
             _MAGIC, teacher, _TYPES.index(own.dtype), autocast, len(own), *(max(stride, 1) for stride in own.stride())
         )
@@ -211,7 +213,8 @@ class WorkerChannel:
         data = self._pipes.read(size * _TYPES[dtype].itemsize)
         if data is None:
             return None
-        return Question(teacher, data.view(_TYPES[dtype]).as_strided(shape, strides), bool(autocast))
+        images = data.view(_TYPES[dtype])
+        return Question(teacher, images.as_strided(shape, strides) if size else images.view(shape), bool(autocast))
 
     def _say(self, kind: int, text: str) -> None:
         data = text[:_LONGEST_TEXT].encode()
@@ -224,14 +227,16 @@ def _in_memory_order(tensor: Tensor) -> Tensor:
 
 
 def _is_dense(shape: tuple[int, ...], strides: list[int]) -> bool:
-    """Whether strides name every place of a block of memory once."""
+    """Whether strides name every place of a block of memory once. Those of no images mean nothing."""
     expected, total = 1, torch.Size(shape).numel()
+    if not total:
+        return True
     for stride, size in sorted(zip(strides, shape, strict=True)):
         if size > 1:
             if stride != expected:
                 return False
             expected *= size
-    return all(1 <= stride <= max(total, 1) for stride in strides)
+    return all(1 <= stride <= total for stride in strides)
 
 
 def _gone() -> TeacherGoneError:
