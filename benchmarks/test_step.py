@@ -52,7 +52,7 @@ def assemble(tmp_path, batch_size: int) -> Assembly:
 def inlined_round(assembly: Assembly):
     """The same round without the loop, the parts and the meter."""
     parts = assembly.parts
-    network, teacher, student = parts.generator.network, parts.teachers[0], parts.student
+    network, teacher, student = parts.generator.network, assembly.teacher_networks[0], parts.student
     generator_optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     student_optimizer = torch.optim.Adam(student.parameters(), lr=1e-3, fused=True)
     rng = torch.Generator().manual_seed(0)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dfkdbench.access import Teacher, limit_teacher, remote_teacher
 from dfkdbench.descriptors import SIGNALS
 from dfkdbench.errors import PlanError
 from dfkdbench.loop import Loop, StandardLoop
@@ -19,6 +20,7 @@ from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import InputSpec, Plan, PlannedModel, PlannedPart
 from dfkdbench.rng import RandomStreams, derive_seed, seeded_initialisation
 from dfkdbench.seams import Batch, Setting, read_signal
+from dfkdbench.teacherchannel import Pipes, TeacherChannel
 from dfkdbench.weights import load_weights, read_weights
 
 
@@ -50,21 +52,56 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
     return tuple(teachers)
 
 
+def build_untrained(plan: Plan, device: torch.device) -> tuple[nn.Module, ...]:
+    """The teachers' architectures, for what their shapes tell; from the same random stream as `build_teachers`."""
+    return tuple(build_network(teacher.model, plan.input).to(device).eval() for teacher in plan.teachers)
+
+
+def ask_through(pipes: Pipes, plan: Plan) -> tuple[Teacher, ...]:
+    """The teachers of another process, once they are loaded.
+
+    Raises:
+        IntegrityError: They are not what the plan says.
+    """
+    classes = plan.input.classes if "soft_labels" in plan.access else None
+    channel = TeacherChannel(pipes, plan.input.image_shape, classes)
+    channel.wait_until_ready()
+    return tuple(remote_teacher(channel, number, plan.access) for number in range(len(plan.teachers)))
+
+
 class Assembly:
-    """Everything of a run that has state.
+    """Everything of a run that has state, and what it is made with.
+
+    Attributes:
+        teacher_networks: The teachers' own networks, where they are in this process. Parts and loops get
+            `dfkdbench.access.Teacher`s for them.
 
     Args:
         weights: Paths of the teachers' weights, in the plan's order.
         real: Labelled real samples, for controls on the judge's side only.
+        pipes: To the teachers' own process, where they have one.
     """
 
-    def __init__(self, plan: Plan, weights: Sequence[Path], device: torch.device, real: Batch | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        weights: Sequence[Path],
+        device: torch.device,
+        real: Batch | None = None,
+        pipes: Pipes | None = None,
+    ) -> None:
         self.plan = plan
         self.streams = RandomStreams(plan.seed, device)
         self.meter = Meter()
         self.student = build_student(plan).to(device)
-        teachers = build_teachers(plan, weights, device)
-        setting = self._setting(device, teachers, real)
+        if pipes is None:
+            self.teacher_networks = networks = build_teachers(plan, weights, device)
+            teachers = tuple(limit_teacher(network, plan.access) for network in networks)
+        else:
+            self.teacher_networks = ()
+            networks = build_untrained(plan, device)
+            teachers = ask_through(pipes, plan)
+        setting = self._setting(device, networks, real)
         built = {slot: self._build(part, slot, setting) for slot, part in plan.slots.items()}
         image_losses = {name: self._build(part, f"losses.{name}", setting) for name, part in plan.losses.items()}
         student_losses = {
@@ -125,8 +162,7 @@ class Assembly:
             torch.cuda.set_rng_state(state["cuda_rng"], self.parts.device)
 
     def _setting(self, device: torch.device, teachers: tuple[nn.Module, ...], real: Batch | None) -> Setting:
-        plan = self.plan
-        shape = (plan.input.channels, plan.input.image_size, plan.input.image_size)
+        plan, shape = self.plan, self.plan.input.image_shape
         return Setting(
             classes=plan.input.classes,
             image_shape=shape,
@@ -160,7 +196,7 @@ def final_layer(network: nn.Module) -> Tensor:
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not layers:
         raise PlanError(f"The teacher ({type(network).__name__}) has no linear layer whose weights could be read.")
-    return layers[-1].weight.detach()
+    return layers[-1].weight.detach().clone()
 
 
 def _target_wants(plan: Plan) -> frozenset[str]:

@@ -27,9 +27,11 @@ from dfkdbench.readout import take_samples
 from dfkdbench.registry import CORE, LIST_COMMANDS, Owned, Registry, load_registry
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import SandboxError, expand, worker_policy
-from dfkdbench.session import Launch
+from dfkdbench.sandbox.worker import SHARED_MEMORY
+from dfkdbench.session import Launch, TeacherLaunch
 from dfkdbench.teachers.card import TeacherBundle
 from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
+from dfkdbench.workerprocess import IN_PROCESS
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Prepared:
         """What the judge brings to a plan."""
         return Bench(
             test_set=self.test_set,
-            launch=lambda folder, temporary: self._launch(plan, folder, temporary),
+            launch=lambda folder, temporary, apart: self._launch(plan, folder, temporary, apart),
             teacher_accuracy=self.teachers[0].card.accuracy,
             notify=lambda hook, participants, **arguments: notify(self.registry, hook, participants, **arguments),
             evaluation_device=torch.device(self.device),
@@ -100,35 +102,50 @@ class Prepared:
             readout_samples=self.readout_samples,
         )
 
-    def _launch(self, plan: Plan, folder: RunFolder, temporary: Path) -> Launch:
+    def _launch(self, plan: Plan, folder: RunFolder, temporary: Path, apart: Path) -> Launch:
         """Start parameters; a run that was started before keeps its number of threads, which rounding depends on."""
         request = self.request
         threads = request.threads or available_cores()
         if folder.launch.exists():
             threads = int(read_json(folder.launch)["threads"])
-        weights = [bundle.weights for bundle in self.teachers]
+        weights = tuple(bundle.weights for bundle in self.teachers)
+        own = (*folder.writable(), temporary)
+        teacher = None
+        if plan.teachers_apart and request.isolation != IN_PROCESS:
+            policy = self._policy(plan, folder, (folder.plan, *weights), (apart,), (SHARED_MEMORY,))
+            paths = tuple(map(str, weights))
+            teacher = TeacherLaunch(weights=paths, threads=threads, isolation=request.isolation, policy=policy)
+            weights = ()
         return Launch(
-            teacher_weights=tuple(str(path) for path in weights),
+            teacher_weights=tuple(map(str, weights)),
             threads=threads,
             checkpoint_seconds=request.checkpoint_seconds,
             report_seconds=0.5,
             isolation=request.isolation,
-            policy=self._policy(plan, folder, temporary, weights),
+            policy=self._policy(plan, folder, (folder.plan, folder.launch, *weights), own),
+            teacher=teacher,
             data_root=str(request.data_root) if plan.side == "judge" and request.data_root else None,
         )
 
-    def _policy(self, plan: Plan, folder: RunFolder, temporary: Path, weights: Sequence[Path]) -> str:
-        """What the worker may touch, as text: no data, no other run, no accuracy."""
+    def _policy(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        reads: Sequence[Path],
+        writes: Sequence[Path],
+        closed: Sequence[Path] = (),
+    ) -> str:
+        """What a process of the run may touch, as text: no data, no other run, no accuracy, no teacher unless named."""
         others = [path for path in folder.root.parent.iterdir() if path != folder.root]
-        shipped = [path for path in assets_folder().rglob("*") if path.is_file() and path not in weights]
-        protected = [*shipped, *others, *_copies_of_shipped_data(), folder.evaluations, folder.metrics, folder.result]
-        protected.append(folder.readout)
+        shipped = [path for path in assets_folder().rglob("*") if path.is_file() and path not in reads]
+        protected = [*closed, *shipped, *others, *_copies_of_shipped_data()]
+        protected += [folder.evaluations, folder.metrics, folder.result, folder.readout]
+        protected += [bundle.weights for bundle in self.teachers if bundle.weights not in reads]
         if self.request.data_root:
             protected.append(self.request.data_root)
         roots = [Path(module.__file__).parent for module in self._modules(plan) if module.__file__]
-        reads = (folder.plan, folder.launch, *weights)
         try:
-            return expand(worker_policy(reads, (*folder.writable(), temporary), protected, roots)).to_json()
+            return expand(worker_policy(reads, writes, protected, roots)).to_json()
         except SandboxError as error:
             raise PlanError(f"The worker can't be sealed: {error}") from None
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dfkdbench.config import Resolved, ResolvedPart
-from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS, Component, DatasetSpec, Method, ModelSpec
+from dfkdbench.descriptors import ACCESS_BEHIND, PRIORS, TEACHER_ACCESS, Component, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import PlanError
 from dfkdbench.recipe import Phase
-
-_ACCESS_BEHIND = {"stages": "features", "batch_norm_means": "features"}
-"""Needs that are a form of another kind of access."""
 
 _HONOURABLE = {"generator", "losses", "combiner", "replay", "aggregator", "student_update"}
 """What a loop of a method's own may leave unused."""
@@ -26,7 +23,7 @@ def needed_access(method: Method, resolved: Resolved) -> frozenset[str]:
     needs = set(method.access)
     for part in resolved.parts():
         needs |= part.component.needs
-    named = {_ACCESS_BEHIND.get(need, need) for need in needs}
+    named = {ACCESS_BEHIND.get(need, need) for need in needs}
     return frozenset(named & {*TEACHER_ACCESS, *PRIORS})
 
 

@@ -28,6 +28,9 @@ TEACHER_ACCESS = (
 )
 """What a method may see of the teacher, from least to most. The most it uses is its league."""
 
+LABEL_ACCESS = frozenset({"hard_labels", "soft_labels"})
+"""Of a teacher that is seen through no more than these, nothing but labels enters the worker."""
+
 PRIORS = ("class_names", "external_prior", "real_samples")
 """Knowledge from outside the teacher. Each makes a league of its own."""
 
@@ -36,6 +39,15 @@ SIGNALS = ("features", "stages", "batch_norm", "heads", "batch_norm_means")
 
 A model that gives `batch_norm` gives `batch_norm_means` as well.
 """
+
+ACCESS_BEHIND = {
+    "features": "features",
+    "stages": "features",
+    "heads": "features",
+    "batch_norm": "batch_norm",
+    "batch_norm_means": "features",
+}
+"""The access that each of `SIGNALS` takes."""
 
 NEEDS = frozenset(
     (

@@ -32,6 +32,16 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
+def prepare_torch(device: torch.device, threads: int) -> None:
+    """Sets what the rounding of a network's passes depends on."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1

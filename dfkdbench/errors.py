@@ -26,6 +26,10 @@ class PlanError(DfkdbenchError):
     """Parts that can't work together, refused before anything runs."""
 
 
+class AccessError(DfkdbenchError):
+    """Something of the teacher that the run's access does not contain. Ends a run as failed, with this message."""
+
+
 class DataError(DfkdbenchError):
     """A data set whose files are missing or damaged."""
 

@@ -27,6 +27,7 @@ from dfkdbench.records import HeadFigures, Result, environment, read_result, sum
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
+from dfkdbench.teacherhost import TeacherHost, teacher_process
 from dfkdbench.weights import load_weights, parse_weights
 from dfkdbench.workerprocess import IN_PROCESS, first_line, signals_to, temporary_folder, training_process
 
@@ -48,7 +49,8 @@ class Bench:
     """What the judge brings to a run beside the plan.
 
     Attributes:
-        launch: Makes the start parameters of a worker from its run folder and its temporary folder.
+        launch: Makes the start parameters of a worker from its run folder, its temporary folder and that of the
+            teachers' own process.
         teacher_accuracy: Percent, from the first teacher's card.
         student_heads: Heads of the student by its description, or 0.
         readout_samples: Labelled real samples for the plan's readout, where it has one; used once the worker has ended.
@@ -56,7 +58,7 @@ class Bench:
     """
 
     test_set: ImageSet
-    launch: Callable[[RunFolder, Path], Launch]
+    launch: Callable[[RunFolder, Path, Path], Launch]
     teacher_accuracy: float
     notify: Callable[..., None]
     evaluation_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -107,12 +109,12 @@ class _Trial:
         for own in (self.folder.evaluations, self.folder.metrics):
             own.write_text("", encoding="utf-8")
         self._drain(past=True)
-        with temporary_folder() as temporary:
-            launch = self.bench.launch(self.folder, temporary)
+        with temporary_folder() as temporary, temporary_folder() as apart:
+            launch = self.bench.launch(self.folder, temporary, apart)
             if launch.isolation == IN_PROCESS:
                 exit_status, stopped_by = self._run_here(launch)
             else:
-                exit_status, stopped_by = self._watch_worker(launch, temporary)
+                exit_status, stopped_by = self._watch_worker(launch, temporary, apart)
         if stopped_by and self.end is None:
             raise InterruptedRun(stopped_by)
         result = self._conclude(exit_status)
@@ -120,10 +122,14 @@ class _Trial:
             raise InterruptedRun(stopped_by)
         return result
 
-    def _watch_worker(self, launch: Launch, temporary: Path) -> tuple[int, int]:
+    def _watch_worker(self, launch: Launch, temporary: Path, apart: Path) -> tuple[int, int]:
         """Exit status of the worker, and the signal that asked for the end, or 0."""
-        with training_process(self.plan, self.folder, launch, temporary) as worker, signals_to(worker) as received:
-            self._started(first_line(worker))
+        with (
+            teacher_process(self.folder, launch.teacher, apart) as host,
+            training_process(self.plan, self.folder, launch, temporary, host.ends if host else ()) as worker,
+            signals_to(worker) as received,
+        ):
+            self._started(first_line(worker), host)
             try:
                 while worker.poll() is None:
                     self._drain()
@@ -143,8 +149,10 @@ class _Trial:
         self._drain()
         return exit_status, 0
 
-    def _started(self, isolation: str) -> None:
+    def _started(self, isolation: str, host: TeacherHost | None = None) -> None:
         self.isolation = isolation
+        if host and (theirs := first_line(host.process)) not in ("", isolation):
+            raise IntegrityError(f"The worker's isolation is '{isolation}' and that of its teachers '{theirs}'.")
         if isolation:
             self._notify("dfkdbench_run_started", plan=self.plan.model_dump(mode="json"), isolation=isolation)
 

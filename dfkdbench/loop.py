@@ -59,7 +59,7 @@ class ImageObjective:
         parts = self._parts
         with parts.autocast():
             signals = parts.read_teachers(images, self._wants)
-            target = parts.aggregator(signals)
+            target = parts.aggregate(signals)
             student = self._read_student(images) if self._losses.look_at_student else None
         parts.meter.count_queries(images.shape[0] * len(signals))  # the backward pass
         view = View(images, target, signals, student, labels, self._ask, originals)
@@ -80,7 +80,7 @@ class ImageObjective:
         """The aggregated signal of other images than the generator's batch, in their graph."""
         self._parts.meter.count_queries(images.shape[0] * len(self._parts.teachers))  # the backward pass
         with self._parts.autocast():
-            return self._parts.aggregator(self._parts.read_teachers(images, self._wants))
+            return self._parts.aggregate(self._parts.read_teachers(images, self._wants))
 
     def _read_student(self, images: Tensor) -> Signal:
         """The student's signal with gradient to the images only."""

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from dfkdbench.access import Teacher
 from dfkdbench.answers import Answer
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import Stepper
 from dfkdbench.plan import PlannedPhase
 from dfkdbench.recipe import StudentUpdateOptions
-from dfkdbench.seams import Aggregator, Combiner, Generator, Loss, Replay, Signal, read_signal
+from dfkdbench.seams import Aggregator, Combiner, Generator, Loss, Replay, Signal
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,17 @@ def group_losses(entries: Mapping[str, tuple[Loss, float, frozenset[str]]]) -> W
 
 @dataclass(frozen=True)
 class LoopParts:
-    """Everything a loop works with. `target_wants`: what student losses and replay want of the teachers."""
+    """Everything a loop works with.
+
+    Attributes:
+        teachers: Called on images, each gives its signal within the run's access. Their networks are withheld.
+        target_wants: What student losses and replay want of the teachers.
+    """
 
     phases: tuple[PlannedPhase, ...]
     batch_size: int
     replay_size: int
-    teachers: tuple[nn.Module, ...]
+    teachers: tuple[Teacher, ...]
     student: nn.Module
     student_stepper: Stepper
     generator: Generator
@@ -79,7 +85,11 @@ class LoopParts:
     def read_teachers(self, images: Tensor, wants: frozenset[str]) -> tuple[Signal, ...]:
         """One forward pass of each teacher."""
         self.meter.count_queries(images.shape[0] * len(self.teachers))
-        return tuple(read_signal(teacher, images, wants) for teacher in self.teachers)
+        return tuple(teacher(images, wants) for teacher in self.teachers)
+
+    def aggregate(self, signals: Sequence[Signal]) -> Signal:
+        """The aggregated signal, withheld where the teachers' are."""
+        return type(signals[0])._make(self.aggregator(signals))
 
     def answer_of(self, images: Tensor) -> Answer:
         """What the student losses want of the teachers; in a graph only where the images are in one."""
@@ -87,7 +97,7 @@ class LoopParts:
             self.meter.count_queries(images.shape[0] * len(self.teachers))  # the backward pass
         with self.autocast():
             signals = self.read_teachers(images, self.target_wants)
-            return Answer(self.aggregator(signals), signals)
+            return Answer(self.aggregate(signals), signals)
 
     def target_of(self, images: Tensor) -> Signal:
         """The aggregated signal of `answer_of`."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from dfkdbench import PROTOCOL
 from dfkdbench.compatibility import check_parts, check_sizes, league_of, needed_access, trains_on_real_samples
 from dfkdbench.config import Resolved, ResolvedPart
-from dfkdbench.descriptors import Budget, DatasetSpec, Method, ModelSpec
+from dfkdbench.descriptors import LABEL_ACCESS, TEACHER_ACCESS, Budget, DatasetSpec, Method, ModelSpec
 from dfkdbench.files import canonical_json, sha256_of
 from dfkdbench.recipe import Phase, PlannedRecipe
 from dfkdbench.registry import Owned
@@ -77,6 +77,11 @@ class InputSpec(_Frozen):
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return (self.channels, self.image_size, self.image_size)
+
 
 class PlannedPhase(_Frozen):
     """A phase with its rounds counted."""
@@ -136,6 +141,11 @@ class Plan(_Frozen):
         """The aggregator that the judge fits to the student's heads once the worker has ended, where it is one."""
         aggregator = self.slots["aggregator"]
         return aggregator if "readout" in aggregator.provides else None
+
+    @property
+    def teachers_apart(self) -> bool:
+        """Whether the teachers answer from a process of their own: where labels are all that may be seen of them."""
+        return self.side == "worker" and {*TEACHER_ACCESS} & {*self.access} <= LABEL_ACCESS
 
     @property
     def run_id(self) -> str:

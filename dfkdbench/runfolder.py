@@ -23,6 +23,16 @@ class RunFolder:
         return self.root / "launch.json"
 
     @property
+    def teacher_launch(self) -> Path:
+        """How the teachers' own process is started, where they have one. Closed to the worker."""
+        return self.root / "teacher.json"
+
+    @property
+    def teacher_log(self) -> Path:
+        """What that process printed. Closed to the worker."""
+        return self.root / "teacher.log"
+
+    @property
     def environment(self) -> Path:
         """Versions and hardware."""
         return self.root / "env.json"

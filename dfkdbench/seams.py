@@ -9,107 +9,35 @@ lists of tensors, numbers, strings and None. `load_state_dict()` takes the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from dfkdbench.signals import BatchStatistics, Network, Signal, Taps, read_signal
 
-class BatchStatistics(NamedTuple):
-    """What one batch-norm layer sees and stores, per channel. `variance` is biased, over (B, H, W)."""
-
-    mean: Tensor
-    variance: Tensor
-    running_mean: Tensor
-    running_variance: Tensor
-
-
-class Taps:
-    """Collects what a forward pass is asked for beside its logits.
-
-    Passed down the modules explicitly and returned, so nothing is stashed on modules between passes.
-
-    Args:
-        wants: Names from `dfkdbench.descriptors.SIGNALS`.
-    """
-
-    def __init__(self, wants: Iterable[str] = ()) -> None:
-        self.wants = frozenset(wants)
-        self.features: Tensor | None = None
-        self.stages: list[Tensor] = []
-        self.batch_norm: list[BatchStatistics] = []
-        self.batch_norm_means: list[Tensor] = []
-        self.heads: tuple[Tensor, ...] = ()
-
-    def tap_heads(self, heads: Sequence[Tensor]) -> None:
-        """Keeps the logits (B, K) of each head of a network that has several."""
-        if "heads" in self.wants:
-            self.heads = tuple(heads)
-
-    def tap_features(self, features: Tensor) -> None:
-        """Keeps the feature vector (B, D) as the architecture defines it (LeNet-5: output of the third convolution)."""
-        if "features" in self.wants:
-            self.features = features
-
-    def tap_stage(self, activation: Tensor) -> None:
-        """Keeps the output of a stage, shape (B, C, H, W)."""
-        if "stages" in self.wants:
-            self.stages.append(activation)
-
-    def tap_batch_norm(self, inputs: Tensor, running_mean: Tensor, running_variance: Tensor) -> None:
-        """Keeps the statistics of a batch-norm layer's input, shape (B, C, H, W)."""
-        if "batch_norm" in self.wants:
-            variance, mean = torch.var_mean(inputs, dim=(0, 2, 3), correction=0)
-            self.batch_norm.append(BatchStatistics(mean, variance, running_mean, running_variance))
-        if "batch_norm_means" in self.wants:
-            self.batch_norm_means.append(inputs.mean((2, 3)))
-
-
-class Signal(NamedTuple):
-    """What a network says about a batch.
-
-    Attributes:
-        logits: (B, K).
-        features: Feature vector (B, D) as the architecture defines it, where asked for.
-        stages: Outputs of the stages (B, C, H, W), where asked for.
-        batch_norm: Statistics of every batch-norm layer, in order, where asked for.
-        heads: Logits (B, K) of each head of a network that has several, where asked for.
-        batch_norm_means: Spatial mean (B, C) of each batch-norm layer's input, where asked for.
-    """
-
-    logits: Tensor
-    features: Tensor | None = None
-    stages: tuple[Tensor, ...] = ()
-    batch_norm: tuple[BatchStatistics, ...] = ()
-    heads: tuple[Tensor, ...] = ()
-    batch_norm_means: tuple[Tensor, ...] = ()
-
-    def detach(self) -> Signal:
-        """The same values outside every graph; batch-norm statistics are dropped."""
-        features = None if self.features is None else self.features.detach()
-        return Signal(self.logits.detach(), features, tuple(stage.detach() for stage in self.stages))
-
-
-class Network(Protocol):
-    """A model: `network(images)` gives logits, `network(images, taps)` fills the taps as well."""
-
-    def __call__(self, images: Tensor, taps: Taps | None = None) -> Tensor:
-        """Logits (B, K) of images (B, C, H, W)."""
-        ...
-
-
-def read_signal(network: Network, images: Tensor, wants: frozenset[str]) -> Signal:
-    """One forward pass with everything that is wanted of it; logits in float32 at least."""
-    taps = Taps(wants) if wants else None
-    logits = network(images, taps)
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        logits = logits.float()
-    if taps is None:
-        return Signal(logits)
-    means = tuple(taps.batch_norm_means)
-    return Signal(logits, taps.features, tuple(taps.stages), tuple(taps.batch_norm), taps.heads, means)
+__all__ = [
+    "Aggregator",
+    "Batch",
+    "BatchStatistics",
+    "Combiner",
+    "Generator",
+    "Loss",
+    "Network",
+    "NetworkGenerator",
+    "Objective",
+    "Replay",
+    "Setting",
+    "Signal",
+    "Stateful",
+    "Stateless",
+    "Taps",
+    "TargetOf",
+    "View",
+    "read_signal",
+]
 
 
 class Batch(NamedTuple):

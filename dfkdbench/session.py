@@ -18,16 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save
 
+from dfkdbench.access import explain
 from dfkdbench.assembly import Assembly
 from dfkdbench.checkpoint import load_tree, save_tree
+from dfkdbench.devices import prepare_torch
 from dfkdbench.errors import IntegrityError, PlanError, RunError
 from dfkdbench.files import read_no_follow, sha256_of, write_atomically
 from dfkdbench.plan import Plan
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.seams import Batch
+from dfkdbench.teacherchannel import Pipes
 from dfkdbench.weights import dump_weights
 
 EXIT_FINISHED = 0
@@ -38,8 +41,24 @@ EXIT_CHECKPOINTED = 75
 _SAMPLE_COUNT = 64
 
 
+class TeacherLaunch(BaseModel):
+    """How the teachers' own process is started."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights: tuple[str, ...]
+    threads: int
+    isolation: str
+    policy: str
+
+
 class Launch(BaseModel):
-    """How a worker is started. Nothing here can change the number on one machine."""
+    """How a worker is started. Nothing here can change the number on one machine.
+
+    Attributes:
+        teacher_weights: Paths; none where the teachers have a process of their own.
+        teacher: How that one is started. The worker is not told.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,6 +68,7 @@ class Launch(BaseModel):
     report_seconds: float
     isolation: str
     policy: str
+    teacher: TeacherLaunch | None = Field(default=None, exclude=True)
     data_root: str | None = None
     """Given to controls on the judge's side only; None for every sealed worker."""
 
@@ -62,20 +82,21 @@ class Session:
 
     Args:
         real: Labelled real samples, for controls only.
+        pipes: To the teachers' own process, where they have one.
     """
 
-    def __init__(self, plan: Plan, folder: RunFolder, launch: Launch, real: Batch | None = None) -> None:
+    def __init__(
+        self, plan: Plan, folder: RunFolder, launch: Launch, real: Batch | None = None, pipes: Pipes | None = None
+    ) -> None:
         self.plan, self.folder, self.launch = plan, folder, launch
         self._stop = False
         self._seconds_before = 0.0
         self._snapshots = 0
-        torch.set_num_threads(launch.threads)
         self.device = torch.device(plan.device)
-        if self.device.type == "cuda":
-            torch.backends.cudnn.benchmark = False
-            torch.backends.cudnn.deterministic = True
+        prepare_torch(self.device, launch.threads)
         torch.manual_seed(plan.seed)
-        self.assembly = Assembly(plan, [Path(path) for path in launch.teacher_weights], self.device, real)
+        weights = [Path(path) for path in launch.teacher_weights]
+        self.assembly = Assembly(plan, weights, self.device, real, pipes)
         self._resume()
         self._started = self._last_report = self._last_checkpoint = time.monotonic()
 
@@ -200,10 +221,12 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
         file.write(json.dumps(value, allow_nan=False) + "\n")
 
 
-def run_session(folder: RunFolder, plan: Plan, launch: Launch, real: Batch | None = None) -> int:
+def run_session(
+    folder: RunFolder, plan: Plan, launch: Launch, real: Batch | None = None, pipes: Pipes | None = None
+) -> int:
     """Builds and runs a session; failures of plugins become a status in the report, never a lost record."""
     try:
-        session = Session(plan, folder, launch, real)
+        session = Session(plan, folder, launch, real, pipes)
         signal.signal(signal.SIGTERM, session.request_stop)
         return session.run()
     except (IntegrityError, PlanError) as error:  # a part may refuse only what it sees when it is built
@@ -213,7 +236,5 @@ def run_session(folder: RunFolder, plan: Plan, launch: Launch, real: Batch | Non
         traceback.print_exc()
         if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
             return EXIT_DISK
-        append_line(
-            folder.reports, {"event": "end", "status": "failed", "error": f"{type(error).__name__}: {error}"[:2000]}
-        )
+        append_line(folder.reports, {"event": "end", "status": "failed", "error": explain(error, plan.access)[:2000]})
         return EXIT_ENDED_WITH_STATUS

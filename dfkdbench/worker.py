@@ -1,7 +1,8 @@
-"""The sealed worker: `python -P -m dfkdbench.worker RUN_FOLDER`, started by the judge.
+"""The sealed worker: `python -P -m dfkdbench.worker RUN_FOLDER [READ WRITE]`, started by the judge.
 
 It closes itself off before NumPy, torch or any plugin is imported, says on its standard output what is
-in force, closes that channel, and only then trains.
+in force, closes that channel, and only then trains. READ and WRITE are descriptors of pipes to the teachers, where
+these have a process of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from dfkdbench.sandbox import Policy, die_with_parent, seal
 
 
-def main(root: Path) -> int:
+def main(root: Path, *ends: int) -> int:
     """Seals this process and runs the plan of a run folder; returns the exit code."""
     die_with_parent()
     launch = json.loads((root / "launch.json").read_text(encoding="utf-8"))
@@ -22,10 +23,12 @@ def main(root: Path) -> int:
     from dfkdbench.plan import Plan
     from dfkdbench.runfolder import RunFolder
     from dfkdbench.session import Launch, run_session
+    from dfkdbench.teacherchannel import Pipes
 
     folder = RunFolder(root)
     plan = Plan.model_validate_json(folder.plan.read_text(encoding="utf-8"))
-    return run_session(folder, plan, Launch.model_validate(launch))
+    pipes = Pipes(*ends) if ends else None
+    return run_session(folder, plan, Launch.model_validate(launch), pipes=pipes)
 
 
 def say_ready(isolation: str) -> None:
@@ -35,4 +38,4 @@ def say_ready(isolation: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -41,19 +41,24 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def training_process(
-    plan: Plan, folder: RunFolder, launch: Launch, temporary: Path
+    plan: Plan, folder: RunFolder, launch: Launch, temporary: Path, ends: tuple[int, ...] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The sealed worker, or the control process on the judge's side; killed if it is still there at the end."""
+    """The sealed worker, or the control process on the judge's side; killed if it is still there at the end.
+
+    Args:
+        ends: Descriptors of pipes that it gets: to the teachers, where these have a process of their own.
+    """
     write_json(folder.launch, launch.model_dump(mode="json"))
     module = "dfkdbench.worker" if plan.side == "worker" else "dfkdbench.control"
     with folder.worker_log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, str(folder.root)],
+            [sys.executable, "-P", "-m", module, str(folder.root), *map(str, ends)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=training_environment(folder, temporary, launch.threads),
+            env=training_environment(folder.scratch, temporary, launch.threads),
             close_fds=True,
+            pass_fds=ends,
             cwd=folder.scratch,
             start_new_session=True,
         )
@@ -67,11 +72,11 @@ def training_process(
             process.stdout.close()
 
 
-def training_environment(folder: RunFolder, temporary: Path, threads: int) -> dict[str, str]:
-    """The process's environment: the same imports, caches in the run folder, no word about data."""
+def training_environment(scratch: Path, temporary: Path, threads: int) -> dict[str, str]:
+    """The process's environment: the same imports, caches in a folder of its own, no word about data."""
     return {
         **{name: os.environ[name] for name in _KEPT if name in os.environ},
-        **scratch_environment(folder.scratch, temporary),
+        **scratch_environment(scratch, temporary),
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry and Path(entry).exists()),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": str(threads),

@@ -34,6 +34,13 @@ class Toy(nn.Module):
         return self.linear(self.norm(images).flatten(1))
 
 
+class ToyTeacher(Toy):
+    """As a loop is given it."""
+
+    def forward(self, images, wants=frozenset()):
+        return Signal(super().forward(images))
+
+
 class ToyGenerator(nn.Module):
     def __init__(self, learns: bool = True) -> None:
         super().__init__()
@@ -136,7 +143,7 @@ class EachTeacher(Stateless):
         assert len(view.teachers) == len(self.networks)
         for network, signal in zip(self.networks, view.teachers, strict=True):
             assert not signal.logits.requires_grad
-            torch.testing.assert_close(signal.logits, network(view.images))
+            torch.testing.assert_close(signal.logits, network(view.images).logits)
         assert not torch.allclose(view.teachers[0].logits, view.teachers[1].logits)
         mean = (view.teachers[0].logits + view.teachers[1].logits) / 2
         torch.testing.assert_close(view.teacher.logits, mean)
@@ -146,7 +153,7 @@ class EachTeacher(Stateless):
 def make_parts(*phases: Phase, image_losses=None, replay_size=0, **changes) -> LoopParts:
     torch.manual_seed(0)
     student = Toy()
-    teacher = Toy().eval().requires_grad_(False)
+    teacher = ToyTeacher().eval().requires_grad_(False)
     image_losses = {"confidence": (Confidence(), 1.0, frozenset())} if image_losses is None else image_losses
     fields = {
         "phases": tuple(PlannedPhase(name=f"p{i}", rounds=p.rounds or 3, phase=p) for i, p in enumerate(phases)),
@@ -313,14 +320,14 @@ def test_replay__shared_target_is_extended_by_the_remembered_images_only():
     run(parts)
     imitation = parts.student_losses.losses["imitation"]
     assert parts.teachers[0].calls == 2 + 1
-    expected = parts.teachers[0](imitation.images[1])
+    expected = parts.teachers[0](imitation.images[1]).logits
     torch.testing.assert_close(imitation.targets[1], expected)
 
 
 @pytest.mark.parametrize("replay_size", [0, 2])
 @pytest.mark.parametrize("images", ["fresh", "held", "shared", "remade"])
 def test_several_teachers__student_losses_see_each_of_them(images, replay_size):
-    teachers = tuple(Toy().eval().requires_grad_(False) for _ in range(2))
+    teachers = tuple(ToyTeacher().eval().requires_grad_(False) for _ in range(2))
     loss = EachTeacher(teachers)
     parts = make_parts(
         Phase(student_images=images, student_steps=2, rounds=2),
@@ -334,7 +341,7 @@ def test_several_teachers__student_losses_see_each_of_them(images, replay_size):
 
 
 def test_several_teachers__a_fresh_student_step_takes_one_forward_pass_of_each():
-    teachers = tuple(Toy().eval().requires_grad_(False) for _ in range(3))
+    teachers = tuple(ToyTeacher().eval().requires_grad_(False) for _ in range(3))
     parts = make_parts(Phase(generator_steps=0, student_steps=5, rounds=1), teachers=teachers, aggregator=Mean())
     run(parts)
     assert [teacher.calls for teacher in teachers] == [5, 5, 5]
@@ -414,7 +421,7 @@ def test_learning_losses__are_told_every_objective_and_the_end_of_the_call():
     run(parts)
     assert [event for event in diary.events if isinstance(event, str)] == ["seen", "seen", "settled"] * 2
     images = parts.generator.made[0]
-    logits = parts.teachers[0](images)
+    logits = parts.teachers[0](images).logits
     total = 2 * images.square().mean() - logits.log_softmax(1).amax(1).mean()
     assert diary.events[1] == pytest.approx(total.item(), abs=1e-5)
 

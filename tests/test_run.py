@@ -313,9 +313,12 @@ def test_full_disk__says_so_writes_no_record_and_the_run_goes_on_once_there_is_r
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_in_process__for_debugging_gives_the_same_student_and_says_so(tmp_path):
-    sealed, _ = run("--plugin", "noise", *QUICK, "--json", out=tmp_path / "sealed")
-    here, _ = run("--plugin", "noise", *QUICK, "--isolation", "in-process", "--json", out=tmp_path / "here")
+@pytest.mark.parametrize("plugin", ["noise", "random-generator"])
+def test_in_process__for_debugging_gives_the_same_student_and_says_so(plugin, tmp_path):
+    """Teacher and all in one process; sealed, the teachers of these two answer from a process of their own."""
+    sealed, _ = run("--plugin", plugin, *QUICK, "--json", out=tmp_path / "sealed")
+    assert (only_folder(tmp_path / "sealed") / "teacher.json").exists()
+    here, _ = run("--plugin", plugin, *QUICK, "--isolation", "in-process", "--json", out=tmp_path / "here")
     (first,), (second,) = json.loads(sealed), json.loads(here)
     assert second["isolation"] == "none: in process"
     assert second["student_sha256"] == first["student_sha256"]

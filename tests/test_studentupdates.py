@@ -21,7 +21,7 @@ from dfkdbench.parts.combiners import SumCombiner
 from dfkdbench.parts.optimizers import Stepper, build_optimizer
 from dfkdbench.plan import PlannedPhase
 from dfkdbench.recipe import OptimizerOptions, Options, Phase, StudentUpdateOptions
-from dfkdbench.seams import Batch, Stateless, Taps, View
+from dfkdbench.seams import Batch, Signal, Stateless, Taps, View
 from dfkdbench.studentupdates import build_student_update
 
 CLASSES, INPUTS, HIDDEN = 3, 4, 5
@@ -55,6 +55,14 @@ class TwoLayers(nn.Module):
             taps.tap_features(hidden)
         logits: Tensor = self.last(hidden)
         return logits
+
+
+class Asked(TwoLayers):
+    """A teacher as a loop is given it."""
+
+    def forward(self, images: Tensor, wants: frozenset[str] = frozenset()) -> Signal:  # type: ignore[override]
+        taps = Taps(wants)
+        return Signal(super().forward(images, taps), taps.features)
 
 
 class SquaredError(Stateless):
@@ -110,7 +118,7 @@ def images_of(count: int, seed: int = 1) -> Tensor:
 def make_parts(norm: bool = False, seed: int = 0, replayed: int = REPLAYED, **update: Any) -> LoopParts:
     """A whole loop around two small networks; `update` are options of the student's update."""
     torch.manual_seed(seed)
-    student, teacher = TwoLayers(norm), TwoLayers().eval().requires_grad_(False)
+    student, teacher = TwoLayers(norm), Asked().eval().requires_grad_(False)
     optimizer = OptimizerOptions(kind="sgd", lr=0.1, momentum=0.9, weight_decay=0.01)
     return LoopParts(
         phases=(PlannedPhase(name="distil", rounds=4, phase=Phase(generator_steps=0, student_steps=2)),),
@@ -166,7 +174,7 @@ def error_of(weights: Weights, images: Tensor, teacher: nn.Module) -> Tensor:
     """The student's loss written out, for a student without batch norm."""
     first, bias, last, offset = weights
     logits = torch.tanh(images.flatten(1) @ first.T + bias) @ last.T + offset
-    return (logits - teacher(images)).square().mean()
+    return (logits - teacher(images).logits).square().mean()
 
 
 def virtual_weights(weights: Weights, fresh: Tensor, teacher: nn.Module, create_graph: bool = False) -> Weights:
@@ -367,7 +375,7 @@ def step_of(fresh: Tensor, replayed: Tensor, targets: Tensor) -> tuple[Tensor, T
         parts = meta_parts(alpha=alpha, decay=0.0)
         student = Quadratic()
         teacher = nn.Module()
-        teacher.forward = lambda images, taps=None: targets
+        teacher.forward = lambda images, wants=None: Signal(targets)
         parts = replace(parts, student=student, teachers=(teacher,))
         found += gradients_of(parts, fresh, replayed)
     with_step, without = found
@@ -406,5 +414,5 @@ def test_resume__at_any_round_gives_the_same_student(build: Callable[[], LoopPar
 def test_reference__the_written_out_loss_is_the_students() -> None:
     parts = make_parts()
     images = images_of(4)
-    expected = F.mse_loss(parts.student(images), parts.teachers[0](images))
+    expected = F.mse_loss(parts.student(images), parts.teachers[0](images).logits)
     torch.testing.assert_close(error_of(weights_of(parts.student), images, parts.teachers[0]), expected)

@@ -31,22 +31,37 @@ class MeanAggregator(Stateless):
     Features, all stages together and all batch-norm means together are averaged where the teachers give the same
     shapes and left out elsewhere.
     Batch-norm statistics belong to one network: with several teachers the target has none (see `View.teachers`).
+    Of teachers that give their decisions alone it takes the class with most votes; the lowest of equals.
     """
 
     def __init__(self, options: Options, setting: Setting) -> None:
-        pass
+        self._classes = setting.classes
 
     def __call__(self, signals: Sequence[Signal]) -> Signal:
         """The mean signal; with one teacher that teacher's own."""
         if len(signals) == 1:
             return signals[0]
-        logits = torch.stack([signal.logits for signal in signals]).mean(0)
-        return Signal(
-            logits,
-            _mean_if_alike([signal.features for signal in signals]),
-            _mean_each([signal.stages for signal in signals]),
-            batch_norm_means=_mean_each([signal.batch_norm_means for signal in signals]),
+        gives = signals[0].gives
+        return type(signals[0])._make(
+            Signal(
+                _mean_if_alike(_field("logits", signals)),  # type: ignore[arg-type]
+                _mean_if_alike(_field("features", signals)),
+                _mean_each([signal.stages for signal in signals]) if gives("stages") else (),
+                batch_norm_means=_mean_each([signal.batch_norm_means for signal in signals])
+                if gives("batch_norm_means")
+                else (),
+                classes=self._vote(_field("classes", signals)),
+            )
         )
+
+    def _vote(self, decisions: Sequence[Tensor | None]) -> Tensor | None:
+        """The class (B,) with most votes, or None where a teacher gives more than its decision."""
+        present = [decision for decision in decisions if decision is not None]
+        if len(present) < len(decisions):
+            return None
+        ballots = torch.stack(present, dim=1)
+        votes = ballots.new_zeros(len(ballots), self._classes)
+        return votes.scatter_add(1, ballots, torch.ones_like(ballots)).argmax(dim=1)
 
 
 class AttentionAggregator(MeanAggregator):
@@ -69,6 +84,11 @@ class AttentionAggregator(MeanAggregator):
     def fit_readout(options: AttentionOptions, heads: Tensor, labels: Tensor, rng: torch.Generator) -> HeadAttention:
         """Attention fitted on the heads' logits (N, M, K) for M images of classes `labels` (M,)."""
         return fit_attention(options, heads, labels, rng)
+
+
+def _field(name: str, signals: Sequence[Signal]) -> list[Tensor | None]:
+    """A field of each signal; None where it is withheld."""
+    return [getattr(signal, name) if signal.gives(name) else None for signal in signals]
 
 
 def _mean_each(groups: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:

@@ -85,6 +85,7 @@ STUDENT_LOSSES = (
         target="dfkdbench.parts.losses.hard_labels:HardLabelsLoss",
         summary="Cross-entropy to the teacher's most likely class.",
         needs=frozenset({"hard_labels"}),
+        version="2",
     ),
 )
 

@@ -18,4 +18,4 @@ class HardLabelsLoss(Stateless):
 
     def __call__(self, view: View) -> Tensor:
         """The mean over the batch, at least 0."""
-        return F.cross_entropy(student_of(view).logits, view.teacher.logits.argmax(dim=1))
+        return F.cross_entropy(student_of(view).logits, view.teacher.decisions())

@@ -8,6 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from dfkdbench.access import limit_teacher
+from dfkdbench.descriptors import TEACHER_ACCESS
 from dfkdbench.loop import StandardLoop
 from dfkdbench.loopparts import LoopParts, group_losses
 from dfkdbench.meter import Meter
@@ -52,7 +54,7 @@ def play(setting: Setting, student_loss: Callable[[View], Tensor], image_loss: C
         phases=(PlannedPhase(name="distil", rounds=3, phase=MFS_RECIPE.phases["distil"]),),
         batch_size=one.batch_size,
         replay_size=0,
-        teachers=(teacher,),
+        teachers=(limit_teacher(teacher, TEACHER_ACCESS),),
         student=student,
         student_stepper=build_optimizer(OptimizerOptions(kind="sgd", lr=0.05), student.parameters(), 15),
         generator=ConvGenerator(ConvOptions(latent=8, channels=(8, 8, 4)), one),

@@ -101,7 +101,7 @@ class ContrastiveLoss(LearningLoss):
             means = signal.batch_norm_means
         if not means:
             raise PlanError(_missing(self._options.instances))
-        return torch.cat([mean.to(signal.logits.dtype) for mean in means], dim=1)
+        return torch.cat([mean.to(torch.promote_types(mean.dtype, torch.float32)) for mean in means], dim=1)
 
     @torch.no_grad()
     def judge(self, total: Tensor) -> None:

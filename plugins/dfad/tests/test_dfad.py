@@ -55,7 +55,7 @@ def test_objective__is_the_students_loss_turned_round(assemble: Assemble, form: 
     parts = assembly.parts
     images = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     objective = ImageObjective(parts, assembly.plan.phases[0])(images)
-    logits = [network(images).detach().double() for network in (parts.teachers[0], parts.student)]
+    logits = [network(images).detach().double() for network in (assembly.teacher_networks[0], parts.student)]
     distance = (logits[0] - logits[1]).abs().sum() / (8 * 10)
     expected = -distance if form == "plain" else -torch.log(1 + distance)
     torch.testing.assert_close(objective.double(), expected, rtol=1e-5, atol=0)
@@ -95,10 +95,10 @@ def test_round__students_steps_come_first(assemble: Assemble, monkeypatch: pytes
 def test_generator_step__moves_only_the_generator_and_the_students_running_statistics(assemble: Assemble) -> None:
     assembly = assemble(pair=WITH_BATCH_NORM)
     parts = assembly.parts
-    teacher, student = state_of(parts.teachers[0]), state_of(parts.student)
+    teacher, student = state_of(assembly.teacher_networks[0]), state_of(parts.student)
     generator = state_of(assembly.generator.network)
     assembly.generator.fit(ImageObjective(parts, assembly.plan.phases[0]), 2)
-    assert changed(parts.teachers[0], teacher) == set()
+    assert changed(assembly.teacher_networks[0], teacher) == set()
     moved = changed(parts.student, student)
     assert moved
     assert all("running" in name or "num_batches" in name for name in moved)

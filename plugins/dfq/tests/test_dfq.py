@@ -44,7 +44,7 @@ def changed(network: nn.Module, before: dict[str, Tensor]) -> set[str]:
 def value_on(assembly: Assembly, loss: str, images: Tensor) -> float:
     """One image loss of the run on other images."""
     with torch.no_grad():
-        target = read_signal(assembly.parts.teachers[0], images, frozenset({"batch_norm"}))
+        target = read_signal(assembly.teacher_networks[0], images, frozenset({"batch_norm"}))
         return assembly.parts.losses.losses[loss](View(images, target, (target,))).item()
 
 
@@ -55,7 +55,7 @@ def test_objective__of_the_game_is_the_weighted_sum_of_the_formulas(assemble: As
     images = torch.randn(16, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     objective = ImageObjective(parts, distil)(images)
     parts.student.eval()
-    t, s = (network(images).detach().double() for network in (parts.teachers[0], parts.student))
+    t, s = (network(images).detach().double() for network in (assembly.teacher_networks[0], parts.student))
     p, q = (torch.exp(x) / torch.exp(x).sum(1, keepdim=True) for x in (t, s))
     m = p.mean(0)
     expected = (
@@ -83,13 +83,13 @@ def test_entropies__difference_lies_between_minus_ln_k_and_zero(assemble: Assemb
 
 def test_warm_up__leaves_the_student_alone_and_asks_it_nothing(assemble: Assemble) -> None:
     assembly = assemble("phases.warm_up.rounds=3")
-    student, teacher = state_of(assembly.student), state_of(assembly.parts.teachers[0])
+    student, teacher = state_of(assembly.student), state_of(assembly.teacher_networks[0])
     calls: list[object] = []
     assembly.student.register_forward_hook(lambda *call: calls.append(call))
     for _ in range(3):
         assembly.loop.advance()
     assert (changed(assembly.student, student), calls) == (set(), [])
-    assert changed(assembly.parts.teachers[0], teacher) == set()
+    assert changed(assembly.teacher_networks[0], teacher) == set()
     assert (assembly.meter.generator_steps, assembly.meter.student_steps) == (3, 0)
     assert set(assembly.meter.flush()) == set(REGULARISERS)
     assembly.loop.advance()

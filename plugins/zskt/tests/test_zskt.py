@@ -106,7 +106,7 @@ def test_objective__is_minus_the_divergence_over_batch_and_classes(assemble: Ass
     assembly = assemble()
     images = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     objective = ImageObjective(assembly.parts, assembly.plan.phases[0])(images)
-    t, s = (network(images).detach().double() for network in (assembly.parts.teachers[0], assembly.parts.student))
+    t, s = (network(images).detach().double() for network in (assembly.teacher_networks[0], assembly.parts.student))
     p, q = (torch.exp(x) / torch.exp(x).sum(1, keepdim=True) for x in (t, s))
     torch.testing.assert_close(objective.double(), -(p * (p / q).log()).sum() / (8 * 10), rtol=1e-4, atol=1e-7)
 
@@ -116,7 +116,7 @@ def test_objective__gradient_takes_the_teachers_path_too(assemble: Assemble) -> 
     images = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(0)).requires_grad_()
     objective = ImageObjective(assembly.parts, assembly.plan.phases[0])(images)
     (gradient,) = torch.autograd.grad(objective, images)
-    p = torch.softmax(assembly.parts.teachers[0](images).detach(), 1)
+    p = torch.softmax(assembly.teacher_networks[0](images).detach(), 1)
     without = (p * torch.log_softmax(assembly.parts.student(images), 1)).sum() / 80
     (detached,) = torch.autograd.grad(without, images)
     assert (gradient - detached).norm() > 0.1 * gradient.norm()
@@ -124,7 +124,7 @@ def test_objective__gradient_takes_the_teachers_path_too(assemble: Assemble) -> 
 
 def test_generator_step__leaves_teacher_and_weights_of_the_student(assemble: Assemble) -> None:
     assembly = assemble(pair="resnet_s:resnet_xs")
-    networks = (assembly.parts.teachers[0], assembly.parts.student)
+    networks = (assembly.teacher_networks[0], assembly.parts.student)
     before = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
     assembly.generator.fit(ImageObjective(assembly.parts, assembly.plan.phases[0]), 2)
     moved = [
