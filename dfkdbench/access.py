@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dfkdbench.descriptors import ACCESS_BEHIND, TEACHER_ACCESS
 from dfkdbench.errors import AccessError
+from dfkdbench.meter import Meter
 from dfkdbench.signals import Signal, read_signal
 from dfkdbench.teacherchannel import TeacherChannel
 
@@ -36,8 +37,10 @@ _INSIDE = {
 class Teacher:
     """A teacher as methods see it: `teacher(images)`, and no more.
 
-    It has no `parameters`, `state_dict`, `modules` or layers: to ask for any is an `AccessError`. Queries made here
-    and not by `LoopParts.read_teachers`, `answer_of` or `target_of` are not counted: a loop of its own uses those.
+    It has no `parameters`, `state_dict`, `modules` or layers: to ask for any is an `AccessError`.
+
+    Args:
+        answer: Gives the signal.
     """
 
     __slots__ = ("_answer",)
@@ -68,24 +71,30 @@ class Teacher:
         )
 
 
-def limit_teacher(network: nn.Module, access: Collection[str]) -> Teacher:
+def limit_teacher(network: nn.Module, access: Collection[str], meter: Meter) -> Teacher:
     """A network of this process, frozen and in eval mode, as a teacher that gives what `access` has."""
-    if "input_gradients" in access:
-        return _limited(lambda images, wants: read_signal(network, images, wants), access)
 
     def read(images: Tensor, wants: frozenset[str]) -> Signal:
+        meter.count_question(images)
+        return read_signal(network, images, wants)
+
+    def read_labels(images: Tensor, wants: frozenset[str]) -> Signal:
         with torch.no_grad():
-            return read_signal(network, images.detach(), wants)
+            return read(images.detach(), wants)
+
+    return _limited(read if "input_gradients" in access else read_labels, access)
+
+
+def remote_teacher(channel: TeacherChannel, number: int, access: Collection[str], meter: Meter) -> Teacher:
+    """A teacher of another process, of which this one has the labels alone."""
+    empty = limited_signal(access)._make((None, None, (), (), (), (), None))
+
+    def read(images: Tensor, _: frozenset[str]) -> Signal:
+        meter.count_question(images.detach())
+        labels = channel.ask(number, images)
+        return Signal(labels) if "soft_labels" in access else empty._replace(classes=labels)
 
     return _limited(read, access)
-
-
-def remote_teacher(channel: TeacherChannel, number: int, access: Collection[str]) -> Teacher:
-    """A teacher of another process, of which this one has the labels alone."""
-    if "soft_labels" in access:
-        return _limited(lambda images, _: Signal(channel.ask(number, images)), access)
-    empty = limited_signal(access)._make((None, None, (), (), (), (), None))
-    return _limited(lambda images, _: empty._replace(classes=channel.ask(number, images)), access)
 
 
 def _limited(read: Answering, access: Collection[str]) -> Teacher:

@@ -57,7 +57,7 @@ def build_untrained(plan: Plan, device: torch.device) -> tuple[nn.Module, ...]:
     return tuple(build_network(teacher.model, plan.input).to(device).eval() for teacher in plan.teachers)
 
 
-def ask_through(pipes: Pipes, plan: Plan) -> tuple[Teacher, ...]:
+def ask_through(pipes: Pipes, plan: Plan, meter: Meter) -> tuple[Teacher, ...]:
     """The teachers of another process, once they are loaded.
 
     Raises:
@@ -66,7 +66,7 @@ def ask_through(pipes: Pipes, plan: Plan) -> tuple[Teacher, ...]:
     classes = plan.input.classes if "soft_labels" in plan.access else None
     channel = TeacherChannel(pipes, plan.input.image_shape, classes)
     channel.wait_until_ready()
-    return tuple(remote_teacher(channel, number, plan.access) for number in range(len(plan.teachers)))
+    return tuple(remote_teacher(channel, number, plan.access, meter) for number in range(len(plan.teachers)))
 
 
 class Assembly:
@@ -92,15 +92,16 @@ class Assembly:
     ) -> None:
         self.plan = plan
         self.streams = RandomStreams(plan.seed, device)
-        self.meter = Meter()
+        self.meter = Meter(plan.limits)
         self.student = build_student(plan).to(device)
+        self.meter.watch(self.student)
         if pipes is None:
             self.teacher_networks = networks = build_teachers(plan, weights, device)
-            teachers = tuple(limit_teacher(network, plan.access) for network in networks)
+            teachers = tuple(limit_teacher(network, plan.access, self.meter) for network in networks)
         else:
             self.teacher_networks = ()
             networks = build_untrained(plan, device)
-            teachers = ask_through(pipes, plan)
+            teachers = ask_through(pipes, plan, self.meter)
         setting = self._setting(device, networks, real)
         built = {slot: self._build(part, slot, setting) for slot, part in plan.slots.items()}
         image_losses = {name: self._build(part, f"losses.{name}", setting) for name, part in plan.losses.items()}

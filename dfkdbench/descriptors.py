@@ -177,8 +177,8 @@ class Budget:
 
     Attributes:
         student_samples: Images the student is trained on.
-        teacher_queries: Images the teacher sees, forward; a backward pass counts as one more.
-        device_seconds: Time of all stages on the reference hardware named in the docs.
+        teacher_queries: Images each teacher sees, forward; a backward pass counts as one more.
+        device_seconds: Time of all stages.
         evaluations: How many snapshots are evaluated, evenly over the student's steps.
     """
 

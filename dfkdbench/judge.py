@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from dfkdbench.assembly import build_network
+from dfkdbench.budgets import OVER_BUDGET, Clock, overspent
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.errors import IntegrityError, RunError
 from dfkdbench.evaluate import evaluate
@@ -102,6 +103,7 @@ class _Trial:
         self.refusal = ""
         self.isolation = ""
         self._newest_student = b""
+        self._seconds_before = 0.0
         self._read_bytes = 0
         self._torn = b""
 
@@ -131,10 +133,14 @@ class _Trial:
         ):
             self._started(first_line(worker), host)
             try:
-                while worker.poll() is None:
+                clock = Clock(self.plan, self._seconds_before)
+                while worker.poll() is None and not clock.excess():
                     self._drain()
                     time.sleep(_POLL_SECONDS)
                 self._drain()
+                if worker.poll() is None:
+                    worker.kill()
+                    self.end = {"status": OVER_BUDGET, "error": clock.excess()}
             except IntegrityError as error:  # what the worker hands out is wrong: that is the run's result
                 worker.kill()
                 self.end = {"status": "failed", "error": error.message}
@@ -169,10 +175,15 @@ class _Trial:
             try:
                 if not past:
                     self._take(report)
-                elif report.get("event") == "snapshot":
-                    self._evaluate(int(report["index"]), report)
+                else:
+                    self._recall(report)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise IntegrityError(f"The worker wrote a report that can't be used: {error!r}.") from None
+
+    def _recall(self, report: dict[str, Any]) -> None:
+        self._seconds_before = float(report.get("seconds", self._seconds_before))
+        if report.get("event") == "snapshot":
+            self._evaluate(int(report["index"]), report)
 
     def _take(self, report: dict[str, Any]) -> None:
         event = report.get("event")
@@ -229,6 +240,8 @@ class _Trial:
                 f"{self.folder.worker_log}. The run resumes with the same command."
             )
         status, error = str(self.end["status"]), str(self.end.get("error", ""))
+        if excess := overspent(self.plan, self.last):
+            status, error = OVER_BUDGET, excess
         if status == "finished" and len(self.evaluations) != len(self.plan.evaluate_at):
             status, error = "failed", "The worker finished without handing out every snapshot."
         heads = None

@@ -61,7 +61,6 @@ class ImageObjective:
             signals = parts.read_teachers(images, self._wants)
             target = parts.aggregate(signals)
             student = self._read_student(images) if self._losses.look_at_student else None
-        parts.meter.count_queries(images.shape[0] * len(signals))  # the backward pass
         view = View(images, target, signals, student, labels, self._ask, originals)
         terms = {name: loss(view) for name, loss in self._losses.losses.items()}
         parts.meter.add(terms)
@@ -78,7 +77,6 @@ class ImageObjective:
 
     def _ask(self, images: Tensor) -> Signal:
         """The aggregated signal of other images than the generator's batch, in their graph."""
-        self._parts.meter.count_queries(images.shape[0] * len(self._parts.teachers))  # the backward pass
         with self._parts.autocast():
             return self._parts.aggregate(self._parts.read_teachers(images, self._wants))
 

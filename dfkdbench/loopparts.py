@@ -84,7 +84,6 @@ class LoopParts:
 
     def read_teachers(self, images: Tensor, wants: frozenset[str]) -> tuple[Signal, ...]:
         """One forward pass of each teacher."""
-        self.meter.count_queries(images.shape[0] * len(self.teachers))
         return tuple(teacher(images, wants) for teacher in self.teachers)
 
     def aggregate(self, signals: Sequence[Signal]) -> Signal:
@@ -93,8 +92,6 @@ class LoopParts:
 
     def answer_of(self, images: Tensor) -> Answer:
         """What the student losses want of the teachers; in a graph only where the images are in one."""
-        if images.requires_grad:
-            self.meter.count_queries(images.shape[0] * len(self.teachers))  # the backward pass
         with self.autocast():
             signals = self.read_teachers(images, self.target_wants)
             return Answer(self.aggregate(signals), signals)

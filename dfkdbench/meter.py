@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from dfkdbench.budgets import OverBudgetError, over_budget
 
 
 class Meter:
     """Running counts and, since the last `flush`, means of every loss term.
+
+    Teachers count what they are asked, and a watched student counts the images it is trained on, so that a loop of a
+    method's own spends the same budget as the standard one. Its steps are `with meter.student_step():`.
+
+    Args:
+        limits: The most of each count, by its name; 0 or none for no limit.
 
     Attributes:
         student_steps: Student optimiser steps.
@@ -19,7 +28,9 @@ class Meter:
         generator_steps: Steps of `generator.fit`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
+        self._limits = dict(limits or {})
+        self._watching = True
         self.student_steps = 0
         self.student_samples = 0
         self.teacher_queries = 0
@@ -27,14 +38,55 @@ class Meter:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
-    def count_queries(self, images: int) -> None:
-        """Adds teacher queries."""
-        self.teacher_queries += images
+    def count_question(self, images: Tensor) -> None:
+        """Adds a teacher's pass over images (B, C, H, W): forward, and backward where they are in a graph.
 
-    def count_student_step(self, images: int) -> None:
-        """Adds a student step on that many images."""
+        Raises:
+            OverBudgetError: The budget has no more queries.
+        """
+        backward = images.requires_grad and torch.is_grad_enabled()
+        self.teacher_queries += images.shape[0] * (1 + backward)
+        self._check("teacher_queries", self.teacher_queries)
+
+    @contextmanager
+    def student_step(self, images: int | None = None) -> Iterator[None]:
+        """Counts what is done inside as one step of the student's optimiser.
+
+        Args:
+            images: How many it learns from, or none: as many as the student's passes see.
+
+        Raises:
+            OverBudgetError: The budget has no more samples.
+        """
+        self._watching = images is None
+        try:
+            self._count_samples(images or 0)
+            yield
+        finally:
+            self._watching = True
         self.student_steps += 1
+
+    def watch(self, student: nn.Module) -> None:
+        """Counts the images of every forward pass of a student whose weights are in the graph.
+
+        The student's passes raise OverBudgetError when the budget has no more samples.
+        """
+        weight = next(student.parameters())
+
+        def count(_student: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if self._watching and weight.requires_grad and torch.is_grad_enabled():
+                self._count_samples(inputs[0].shape[0])
+
+        student.register_forward_pre_hook(count)
+
+    def _count_samples(self, images: int) -> None:
         self.student_samples += images
+        self._check("student_samples", self.student_samples)
+
+    def _check(self, name: str, spent: int) -> None:
+        limit = self._limits.get(name, 0)
+        if limit and spent > limit:
+            raise OverBudgetError(over_budget(name, spent, limit))
 
     def add(self, terms: Mapping[str, Tensor]) -> None:
         """Adds a value of each term to its sum, on the device."""

@@ -143,6 +143,15 @@ class Plan(_Frozen):
         return aggregator if "readout" in aggregator.provides else None
 
     @property
+    def limits(self) -> dict[str, int]:
+        """The most that may be counted, by the name of the count; 0 for no limit. Teachers have queries each."""
+        budget = self.budget
+        return {
+            "student_samples": budget.student_samples,
+            "teacher_queries": budget.teacher_queries * len(self.teachers),
+        }
+
+    @property
     def teachers_apart(self) -> bool:
         """Whether the teachers answer from a process of their own: where labels are all that may be seen of them."""
         return self.side == "worker" and {*TEACHER_ACCESS} & {*self.access} <= LABEL_ACCESS

@@ -23,6 +23,7 @@ from safetensors.torch import save
 
 from dfkdbench.access import explain
 from dfkdbench.assembly import Assembly
+from dfkdbench.budgets import OVER_BUDGET, OverBudgetError, over_budget
 from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.devices import prepare_torch
 from dfkdbench.errors import IntegrityError, PlanError, RunError
@@ -88,6 +89,7 @@ class Session:
     def __init__(
         self, plan: Plan, folder: RunFolder, launch: Launch, real: Batch | None = None, pipes: Pipes | None = None
     ) -> None:
+        self._started = self._last_report = self._last_checkpoint = time.monotonic()
         self.plan, self.folder, self.launch = plan, folder, launch
         self._stop = False
         self._seconds_before = 0.0
@@ -98,7 +100,6 @@ class Session:
         weights = [Path(path) for path in launch.teacher_weights]
         self.assembly = Assembly(plan, weights, self.device, real, pipes)
         self._resume()
-        self._started = self._last_report = self._last_checkpoint = time.monotonic()
 
     def run(self) -> int:
         """Runs to the end, to a stop signal or to a failure; returns the exit code."""
@@ -108,6 +109,8 @@ class Session:
             return self._end("diverged", str(error))
         except torch.OutOfMemoryError as error:
             return self._end("out-of-memory", str(error))
+        except OverBudgetError as error:
+            return self._end(OVER_BUDGET, str(error))
         if self._stop:
             self._save_checkpoint()
             return EXIT_CHECKPOINTED
@@ -124,12 +127,18 @@ class Session:
             loop.advance()
             self._hand_out_snapshots()
             now = time.monotonic()
+            self._check_seconds()
             if now - self._last_report >= launch.report_seconds:
                 self._report("progress")
                 self._last_report = now
             if now - self._last_checkpoint >= launch.checkpoint_seconds:
                 self._save_checkpoint()
                 self._last_checkpoint = time.monotonic()
+
+    def _check_seconds(self) -> None:
+        seconds, limit = self._seconds(), self.plan.budget.device_seconds
+        if seconds > limit and not self.assembly.loop.done:
+            raise OverBudgetError(over_budget("device_seconds", seconds, limit))
 
     def _hand_out_snapshots(self) -> None:
         points = self.plan.evaluate_at
@@ -236,5 +245,6 @@ def run_session(
         traceback.print_exc()
         if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
             return EXIT_DISK
-        append_line(folder.reports, {"event": "end", "status": "failed", "error": explain(error, plan.access)[:2000]})
+        status = OVER_BUDGET if isinstance(error, OverBudgetError) else "failed"
+        append_line(folder.reports, {"event": "end", "status": status, "error": explain(error, plan.access)[:2000]})
         return EXIT_ENDED_WITH_STATUS

@@ -46,12 +46,12 @@ class StudentUpdate(ABC):
         """
         parts = self._parts
         parts.student.train()
-        objective = self._objective(batch, answer, fresh)
-        parts.student_stepper.zero_grad()
-        torch.autograd.backward(objective.total)
-        parts.student_stepper.step()
+        with parts.meter.student_step(batch.images.shape[0]):
+            objective = self._objective(batch, answer, fresh)
+            parts.student_stepper.zero_grad()
+            torch.autograd.backward(objective.total)
+            parts.student_stepper.step()
         parts.meter.add(objective.terms)
-        parts.meter.count_student_step(batch.images.shape[0])
 
     @abstractmethod
     def _objective(self, batch: Batch, answer: Answer, fresh: int) -> Objective:

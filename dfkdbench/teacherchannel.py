@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dfkdbench.budgets import OverBudgetError
 from dfkdbench.errors import IntegrityError
 
 _MAGIC = b"dfkd"
@@ -23,7 +24,7 @@ _ANSWER = struct.Struct("<4s2B2xQ")
 """Magic, kind, type, bytes that follow."""
 _TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)
 _IMAGE_TYPES = _TYPES[:4]
-_READY, _LABELS, _FAILED, _REFUSED, _NO_MEMORY = range(5)
+_READY, _LABELS, _FAILED, _REFUSED, _NO_MEMORY, _OVER_BUDGET = range(6)
 _MOST_BYTES = 1 << 32
 _LONGEST_TEXT = 2000
 
@@ -40,6 +41,7 @@ _ERRORS: dict[int, type[Exception]] = {
     _FAILED: TeacherFailedError,
     _REFUSED: IntegrityError,
     _NO_MEMORY: torch.OutOfMemoryError,
+    _OVER_BUDGET: OverBudgetError,
 }
 
 
@@ -113,6 +115,7 @@ class TeacherChannel:
         Raises:
             ValueError: Images of another shape or type than teachers take.
             TeacherFailedError: The forward pass failed.
+            OverBudgetError: The budget has no more queries.
             TeacherGoneError: The teachers' process has ended.
         """
         if tuple(images.shape[1:]) != self._shape or images.dtype not in _IMAGE_TYPES:
@@ -188,6 +191,8 @@ class WorkerChannel:
                 labels = answer(question).to("cpu").contiguous()
             except torch.OutOfMemoryError as error:
                 self._say(_NO_MEMORY, str(error))
+            except OverBudgetError as error:
+                self._say(_OVER_BUDGET, str(error))
             except Exception as error:  # whatever an architecture raises is for the worker to report
                 self._say(_FAILED, f"The teacher could not answer: {type(error).__name__}: {error}")
             else:

@@ -67,11 +67,13 @@ def answers_of(plan: Plan, launch: TeacherLaunch) -> Callable[[Question], Tensor
     from dfkdbench.access import limit_teacher
     from dfkdbench.assembly import build_teachers
     from dfkdbench.devices import prepare_torch
+    from dfkdbench.meter import Meter
 
     device = torch.device(plan.device)
     prepare_torch(device, launch.threads)
+    meter = Meter(plan.limits)
     networks = build_teachers(plan, [Path(path) for path in launch.weights], device)
-    teachers = [limit_teacher(network, plan.access) for network in networks]
+    teachers = [limit_teacher(network, plan.access, meter) for network in networks]
     soft = "soft_labels" in plan.access
 
     def answer(question: Question) -> Tensor:

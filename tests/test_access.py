@@ -15,6 +15,7 @@ from dfkdbench.access import Teacher, explain, limit_teacher
 from dfkdbench.answers import Answer
 from dfkdbench.descriptors import ACCESS_BEHIND, SIGNALS, TEACHER_ACCESS
 from dfkdbench.errors import AccessError
+from dfkdbench.meter import Meter
 from dfkdbench.models.digits import resnet_s
 from dfkdbench.parts.aggregators import MeanAggregator
 from dfkdbench.parts.losses.hard_labels import HardLabelsLoss
@@ -51,6 +52,10 @@ def images(gradient: bool = False) -> Tensor:
     return torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1)).requires_grad_(gradient)
 
 
+def teacher_of(held: nn.Module, access: frozenset[str]) -> Teacher:
+    return limit_teacher(held, access, Meter())
+
+
 def allowed_wants(access: frozenset[str]) -> frozenset[str]:
     return frozenset(signal for signal in SIGNALS if ACCESS_BEHIND[signal] in access)
 
@@ -66,7 +71,7 @@ def tensors_of(value: object) -> Iterator[Tensor]:
 @league
 @pytest.mark.parametrize("field", FIELDS)
 def test_signal__a_field_that_is_not_declared_names_the_declaration(access: frozenset[str], field: str) -> None:
-    signal = limit_teacher(network(), access)(images(), allowed_wants(access))
+    signal = teacher_of(network(), access)(images(), allowed_wants(access))
     assert signal.gives(field) == (FIELDS[field] in access)
     if FIELDS[field] in access:
         expected = read_signal(network(), images(), allowed_wants(access))
@@ -81,7 +86,7 @@ def test_signal__a_field_that_is_not_declared_names_the_declaration(access: froz
 @league
 @pytest.mark.parametrize("wanted", SIGNALS)
 def test_teacher__refuses_wants_that_are_not_declared(access: frozenset[str], wanted: str) -> None:
-    teacher = limit_teacher(network(), access)
+    teacher = teacher_of(network(), access)
     if ACCESS_BEHIND[wanted] in access:
         teacher(images(), frozenset({wanted}))
         return
@@ -92,7 +97,7 @@ def test_teacher__refuses_wants_that_are_not_declared(access: frozenset[str], wa
 @league
 def test_gradients__are_there_where_they_are_declared(access: frozenset[str]) -> None:
     batch = images(gradient=True)
-    signal = limit_teacher(network(), access)(batch, allowed_wants(access))
+    signal = teacher_of(network(), access)(batch, allowed_wants(access))
     floating = [tensor for tensor in tensors_of(tuple(signal)) if tensor.is_floating_point()]
     in_graph = [tensor for tensor in floating if tensor.grad_fn is not None]
     if "input_gradients" in access:
@@ -106,23 +111,23 @@ def test_gradients__are_there_where_they_are_declared(access: frozenset[str]) ->
 
 
 def test_hard_labels__are_classes_and_no_more() -> None:
-    signal = limit_teacher(network(), LEAGUES["hard labels"])(images())
+    signal = teacher_of(network(), LEAGUES["hard labels"])(images())
     expected = network()(images()).argmax(1)
     assert torch.equal(signal.decisions(), expected)
     assert [tensor.dtype for tensor in tensors_of(tuple(signal))] == [torch.int64]
     for access in ("nothing", "features alone"):
         with pytest.raises(AccessError, match="hard_labels"):
-            limit_teacher(network(), LEAGUES[access])(images()).decisions()
-    soft = limit_teacher(network(), LEAGUES["soft labels"])(images())
+            teacher_of(network(), LEAGUES[access])(images()).decisions()
+    soft = teacher_of(network(), LEAGUES["soft labels"])(images())
     assert torch.equal(soft.decisions(), expected)
 
 
 @league
 @pytest.mark.parametrize("made", ["sliced", "joined", "detached", "aggregated"])
 def test_signals_made_of_others__withhold_the_same(access: frozenset[str], made: str, setting: Setting) -> None:
-    signal = limit_teacher(network(), access)(images(), allowed_wants(access))
+    signal = teacher_of(network(), access)(images(), allowed_wants(access))
     answer = Answer(signal, (signal,))
-    other = limit_teacher(network(1), access)(images(), allowed_wants(access))
+    other = teacher_of(network(1), access)(images(), allowed_wants(access))
     ours = {
         "sliced": answer.split(1)[0].target,
         "joined": answer.followed_by(answer).target,
@@ -138,7 +143,7 @@ def test_signals_made_of_others__withhold_the_same(access: frozenset[str], made:
 
 
 def test_several_hard_label_teachers__the_class_with_most_votes_and_the_lowest_of_equals(setting: Setting) -> None:
-    kind = type(limit_teacher(network(), LEAGUES["hard labels"])(images()))
+    kind = type(teacher_of(network(), LEAGUES["hard labels"])(images()))
 
     def deciding(*classes: int) -> Signal:
         return kind._make((None, None, (), (), (), (), torch.tensor(classes)))
@@ -151,7 +156,7 @@ def test_hard_labels_loss__works_on_classes_alone(setting: Setting) -> None:
     student = Signal(torch.randn(4, 10, generator=torch.Generator().manual_seed(2)))
     losses = []
     for access in ("hard labels", "soft labels"):
-        target = limit_teacher(network(), LEAGUES[access])(images())
+        target = teacher_of(network(), LEAGUES[access])(images())
         losses.append(HardLabelsLoss(Options(), setting)(View(images(), target, (target,), student)))
     assert torch.equal(*losses)
 
@@ -163,7 +168,7 @@ def test_hard_labels_loss__works_on_classes_alone(setting: Setting) -> None:
 )
 def test_teacher__has_no_inside(access: frozenset[str], name: str) -> None:
     with pytest.raises(AccessError, match=f"The teacher's '{name}' was asked for.*Declarations are: hard_labels"):
-        getattr(limit_teacher(network(), access), name)
+        getattr(teacher_of(network(), access), name)
 
 
 def reachable(root: object, wanted: type, depth: int = 12) -> bool:
@@ -182,11 +187,12 @@ def reachable(root: object, wanted: type, depth: int = 12) -> bool:
 def test_proxy_in_process__does_not_stop(walk: str) -> None:
     """Why labels-only leagues have their teachers in another process. See docs/threat-model.md."""
     held = network()
-    teacher = limit_teacher(held, LEAGUES["soft labels"])
+    teacher = teacher_of(held, LEAGUES["soft labels"])
     if walk == "closure":
-        read = next(cell.cell_contents for cell in teacher._answer.__closure__ if callable(cell.cell_contents)
-                    and getattr(cell.cell_contents, "__name__", "") == "read")  # fmt: skip
-        assert any(cell.cell_contents is held for cell in read.__closure__)
+        inner = [cell.cell_contents for cell in teacher._answer.__closure__]
+        inner += [cell.cell_contents for found in inner for cell in getattr(found, "__closure__", None) or ()]
+        inner += [cell.cell_contents for found in inner for cell in getattr(found, "__closure__", None) or ()]
+        assert any(found is held for found in inner)
     elif walk == "garbage collector":
         assert any(found is held for found in gc.get_objects())
     else:
@@ -196,14 +202,14 @@ def test_proxy_in_process__does_not_stop(walk: str) -> None:
 def test_input_gradients__the_graph_leads_to_weights() -> None:
     """A graph through which gradients flow holds what they are multiplied by."""
     held = network()
-    signal = limit_teacher(held, LEAGUES["input gradients"])(images(gradient=True))
+    signal = teacher_of(held, LEAGUES["input gradients"])(images(gradient=True))
     last = [module for module in held.modules() if isinstance(module, nn.Linear)][-1]
     saved = signal.logits.grad_fn._saved_mat2  # type: ignore[union-attr]
     assert torch.equal(saved.T, last.weight)
 
 
 def test_teacher__is_small_and_copies_nothing() -> None:
-    teacher = limit_teacher(network(), LEAGUES["everything"])
+    teacher = teacher_of(network(), LEAGUES["everything"])
     assert isinstance(teacher, Teacher)
     assert not hasattr(teacher, "__dict__")
     signal = teacher(images(), frozenset({"batch_norm"}))

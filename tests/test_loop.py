@@ -37,7 +37,10 @@ class Toy(nn.Module):
 class ToyTeacher(Toy):
     """As a loop is given it."""
 
+    meter = Meter()
+
     def forward(self, images, wants=frozenset()):
+        self.meter.count_question(images)
         return Signal(super().forward(images))
 
 
@@ -175,7 +178,10 @@ def make_parts(*phases: Phase, image_losses=None, replay_size=0, **changes) -> L
         "device": torch.device("cpu"),
         "precision": "fp32",
     }
-    return LoopParts(**{**fields, **changes})
+    parts = LoopParts(**{**fields, **changes})
+    for teacher in parts.teachers:
+        teacher.meter = parts.meter
+    return parts
 
 
 def run(parts: LoopParts) -> StandardLoop:

@@ -60,7 +60,10 @@ class TwoLayers(nn.Module):
 class Asked(TwoLayers):
     """A teacher as a loop is given it."""
 
+    meter = Meter()
+
     def forward(self, images: Tensor, wants: frozenset[str] = frozenset()) -> Signal:  # type: ignore[override]
+        self.meter.count_question(images)
         taps = Taps(wants)
         return Signal(super().forward(images, taps), taps.features)
 
@@ -119,6 +122,7 @@ def make_parts(norm: bool = False, seed: int = 0, replayed: int = REPLAYED, **up
     """A whole loop around two small networks; `update` are options of the student's update."""
     torch.manual_seed(seed)
     student, teacher = TwoLayers(norm), Asked().eval().requires_grad_(False)
+    teacher.meter = meter = Meter()
     optimizer = OptimizerOptions(kind="sgd", lr=0.1, momentum=0.9, weight_decay=0.01)
     return LoopParts(
         phases=(PlannedPhase(name="distil", rounds=4, phase=Phase(generator_steps=0, student_steps=2)),),
@@ -136,7 +140,7 @@ def make_parts(norm: bool = False, seed: int = 0, replayed: int = REPLAYED, **up
         replay=Memory(images_of(replayed, seed=9) if replayed else None),
         aggregator=FirstAggregator(Options(), None),
         target_wants=frozenset(),
-        meter=Meter(),
+        meter=meter,
         device=torch.device("cpu"),
         precision="fp32",
         student_update=StudentUpdateOptions(**update),

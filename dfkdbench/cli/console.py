@@ -11,6 +11,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tabulate import tabulate
 
+from dfkdbench.budgets import OVER_BUDGET, expected_queries
 from dfkdbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -63,6 +64,12 @@ class Console:
             f"budget   {plan.budget.name}: {plan.student_steps:,} student and {plan.generator_steps:,} generator steps "
             f"at batch {plan.recipe.batch_size}"
         )
+        queries, limit = expected_queries(plan), plan.limits["teacher_queries"]
+        if limit and queries > limit:
+            self(
+                f"         about {queries:,} teacher queries are planned and the tier has {limit:,}: the run would end "
+                f"as {OVER_BUDGET}. Fewer generator steps or a smaller generator batch would fit."
+            )
         self(f"device   {plan.device}, {where}, isolation {prepared.request.isolation}")
         if plan.readout is not None and prepared.readout_samples is not None:
             self(

@@ -49,12 +49,12 @@ def play(setting: Setting, student_loss: Callable[[View], Tensor], image_loss: C
     with seeded_initialisation(7):
         teacher = resnet_s(1, 10, 16).eval().requires_grad_(False)
         student = multi_level_resnet("mh1", 1, ((1, 1, 1), (4, 8, 16)), 1, 10, 16)
-    one = replace(setting, teacher_count=1)
+    one, meter = replace(setting, teacher_count=1), Meter()
     parts = LoopParts(
         phases=(PlannedPhase(name="distil", rounds=3, phase=MFS_RECIPE.phases["distil"]),),
         batch_size=one.batch_size,
         replay_size=0,
-        teachers=(limit_teacher(teacher, TEACHER_ACCESS),),
+        teachers=(limit_teacher(teacher, TEACHER_ACCESS, meter),),
         student=student,
         student_stepper=build_optimizer(OptimizerOptions(kind="sgd", lr=0.05), student.parameters(), 15),
         generator=ConvGenerator(ConvOptions(latent=8, channels=(8, 8, 4)), one),
@@ -66,7 +66,7 @@ def play(setting: Setting, student_loss: Callable[[View], Tensor], image_loss: C
         replay=NoReplay(Options(), one),
         aggregator=MeanAggregator(Options(), one),
         target_wants=frozenset(),
-        meter=Meter(),
+        meter=meter,
         device=torch.device("cpu"),
         precision="fp32",
     )

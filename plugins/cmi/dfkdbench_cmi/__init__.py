@@ -130,6 +130,7 @@ POOL_METHOD = Method(
     recipe=POOL_RECIPE,
     presets=(
         *_rounds_of_the_paper(40),
+        Preset({"phases.invert.rounds": 20}, budget="quick", source=f"{_OWN}what the tier's teacher queries pay for"),
         *PRESETS,
         Preset(_POOL_DIGITS, dataset="digits", source=f"{_OWN}two thirds of the images beforehand"),
         Preset(_POOL_QUICK_DIGITS, dataset="digits", budget="quick", source=f"{_OWN}fewer and shorter ones"),

@@ -107,8 +107,12 @@ def _of_steps(rounds: int, steps: int) -> dict[str, int]:
 
 
 _INVERSION_PRESETS = (
-    Preset(_of_steps(200, 1000), budget="standard", source=f"{_FRAMEWORK}: 200 batches of 1000 steps"),
-    Preset(_of_steps(20, 500), budget="quick", source=f"{_OWN}a tenth of the batches, half of the steps"),
+    Preset(
+        _of_steps(97, 1000),
+        budget="standard",
+        source=f"{_FRAMEWORK}: 1000 steps; half of its 200 batches, which is what the tier's teacher queries pay for",
+    ),
+    Preset(_of_steps(19, 500), budget="quick", source=f"{_OWN}a fifth of the batches, half of the steps"),
     *(
         Preset({"generator.augmentation": "crop_flip"}, dataset=dataset, source=_FRAMEWORK)
         for dataset in ("cifar10", "cifar100")
@@ -152,8 +156,16 @@ ADAPTIVE_METHOD = Method(
     recipe=ADAPTIVE_RECIPE,
     presets=(
         *_INVERSION_PRESETS,
-        Preset({"phases.distil.generator_steps": 1000}, budget="standard", source=f"{_FRAMEWORK}: 1000 steps a batch"),
-        Preset({"phases.distil.generator_steps": 500}, budget="quick", source=f"{_OWN}half of the steps"),
+        Preset(
+            {"phases.invert.rounds": 40, "phases.distil.generator_steps": 1000, "phases.distil.student_steps": 700},
+            budget="standard",
+            source=f"{_FRAMEWORK}: 1000 steps a batch; as many batches as the tier's teacher queries pay for",
+        ),
+        Preset(
+            {"phases.invert.rounds": 8, "phases.distil.generator_steps": 500, "phases.distil.student_steps": 360},
+            budget="quick",
+            source=f"{_OWN}a fifth of the batches, half of the steps",
+        ),
         Preset(
             {"phases.distil.rounds": 1600},
             dataset="cifar10",

@@ -34,14 +34,24 @@ _DIGITS = {
     "generator.optimizer.lr": 1e-2,
     "student.lr": 5e-3,
     "student.schedule": "cosine",
-    "phases.impressions.rounds": 40,
-    "phases.impressions.generator_steps": 200,
 }
+_GREY = ("mnist", "fashion_mnist", "kmnist", "usps")
+_FITS = f"{_OWN}as many images and steps as the tier's teacher queries pay for"
 _SMOKE = {
     "generator.batch_size": 64,
     "phases.impressions.rounds": 2,
     "phases.impressions.generator_steps": 20,
 }
+
+
+def _of(rounds: int, steps: int, lr: float) -> dict[str, float]:
+    """So many batches of 100 images, optimised at that rate."""
+    return {
+        "phases.impressions.rounds": rounds,
+        "phases.impressions.generator_steps": steps,
+        "generator.optimizer.lr": lr,
+    }
+
 
 PRESETS = (
     *(
@@ -67,13 +77,13 @@ PRESETS = (
         )
         for dataset in ("mnist", "fashion_mnist")
     ),
-    Preset(
-        {"phases.impressions.rounds": 40, "phases.impressions.generator_steps": 500, "generator.optimizer.lr": 3e-3},
-        budget="quick",
-        source=f"{_OWN}4,000 images, a third of the steps at three times the rate",
-    ),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}4,000 images, short optimisation"),
-    Preset({"phases.impressions.rounds": 20}, dataset="digits", budget="quick", source=f"{_OWN}2,000 images"),
+    Preset(_of(166, 1500, 1e-3), budget="standard", source=_FITS),
+    Preset(_of(50, 500, 3e-3), budget="quick", source=f"{_FITS}, at a larger rate"),
+    *(Preset(_of(51, 500, 3e-3), dataset=dataset, budget="standard", source=_FITS) for dataset in _GREY),
+    *(Preset(_of(25, 200, 1e-2), dataset=dataset, budget="quick", source=_FITS) for dataset in _GREY),
+    Preset(_DIGITS, dataset="digits", source=f"{_OWN}short optimisation"),
+    Preset(_of(25, 200, 1e-2), dataset="digits", budget="standard", source=_FITS),
+    Preset(_of(10, 100, 1e-2), dataset="digits", budget="quick", source=_FITS),
     Preset(_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
