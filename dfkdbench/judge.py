@@ -19,7 +19,7 @@ import torch
 from dfkdbench.assembly import build_network
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.errors import IntegrityError, RunError
-from dfkdbench.evaluate import evaluate
+from dfkdbench.evaluate import Evaluation, evaluate
 from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_atomically, write_json
 from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
@@ -86,6 +86,21 @@ def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result
         write_json(folder.plan, plan.model_dump(mode="json"))
         write_json(folder.environment, environment(plan))
         return _Trial(plan, folder, bench).run()
+
+
+def judge_student(network: torch.nn.Module, data: bytes, origin: str, plan: Plan, test_set: ImageSet) -> Evaluation:
+    """How good the weights in the bytes of a safetensors file are on a test set.
+
+    Args:
+        network: The plan's student, on the device that evaluates; takes the weights.
+        origin: Where the bytes come from, for messages.
+
+    Raises:
+        IntegrityError: The bytes are no weights of this architecture.
+    """
+    load_weights(network, parse_weights(data, origin), origin)
+    device = next(network.parameters()).device
+    return evaluate(network, test_set, plan.input.mean, plan.input.std, device)
 
 
 class _Trial:
@@ -183,13 +198,11 @@ class _Trial:
         if not 0 <= index < len(self.plan.evaluate_at):
             raise IntegrityError(f"The worker handed out a snapshot {index} that the plan does not have.")
         path = self.folder.snapshot(index)
-        data = read_no_follow(path, limit=_size_limit(self.network))
+        data = read_no_follow(path, limit=size_limit(self.network))
         if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
             return
         self._newest_student = data
-        load_weights(self.network, parse_weights(data, str(path)), str(path))
-        spec = self.plan.input
-        found = evaluate(self.network, self.bench.test_set, spec.mean, spec.std, self.bench.evaluation_device)
+        found = judge_student(self.network, data, str(path), self.plan, self.bench.test_set)
         evaluation = {
             "index": index,
             "student_steps": report["student_steps"],
@@ -262,7 +275,8 @@ def _parse_line(line: bytes) -> dict[str, Any]:
     return report
 
 
-def _size_limit(network: torch.nn.Module) -> int:
+def size_limit(network: torch.nn.Module) -> int:
+    """The largest file that a network's weights may come in, in bytes."""
     return int(sum(tensor.nbytes for tensor in network.state_dict().values())) + (1 << 20)
 
 
