@@ -52,6 +52,10 @@ def write(folder: Path, tree: Tree, name: str = "result") -> None:
     (folder / f"{name}.json").write_text(json.dumps(tree, indent=2, sort_keys=True), encoding="utf-8")
 
 
+def planned(folder: Path) -> Plan:
+    return Plan.model_validate_json((folder / "plan.json").read_text(encoding="utf-8"))
+
+
 def edit(folder: Path, name: str = "result", **changes: Any) -> None:
     write(folder, read(folder, name) | changes, name)
 
@@ -65,7 +69,7 @@ def edit_evaluation(folder: Path, index: int, **changes: Any) -> None:
 
 def make_consistent(folder: Path) -> None:
     """Figures as the curve gives them: what a careful forger does."""
-    tree, plan = read(folder), Plan.model_validate(read(folder, "plan"))
+    tree, plan = read(folder), planned(folder)
     again = summarise(plan, "finished", "", tree["evaluations"], {}, "", 0.0).model_dump(mode="json")
     follows = ("final", "oracle", "mean", "variance", "last5")
     names = [*(f"accuracy_{name}" for name in follows), "worst_drop", "student_sha256"]
@@ -74,7 +78,7 @@ def make_consistent(folder: Path) -> None:
 
 def rehash(folder: Path) -> Path:
     """The id of the plan as it is now, in record and folder name."""
-    run_id = Plan.model_validate(read(folder, "plan")).run_id
+    run_id = planned(folder).run_id
     edit(folder, run_id=run_id)
     return folder.rename(folder.parent / run_id)
 
