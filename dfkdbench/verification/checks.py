@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from dfkdbench.errors import DfkdbenchError
+
+T = TypeVar("T")
 
 LEVELS = {
     0: "schema and hashes",
@@ -54,6 +57,16 @@ class Findings:
     def skip(self, level: int, name: str, reason: str) -> None:
         """Adds a check that could not be made."""
         self.checks.append(Check(level, name, None, reason))
+
+    def attempt(self, level: int, name: str, read: Callable[[], T], fine: str) -> T | None:
+        """What `read` gives, as a check that holds; None and one that fails where it raises a user's error."""
+        try:
+            value = read()
+        except DfkdbenchError as error:
+            self.add(level, name, error.message, "")
+            return None
+        self.add(level, name, "", fine)
+        return value
 
     @contextmanager
     def failing(self, level: int, name: str) -> Iterator[None]:

@@ -43,17 +43,14 @@ _SPENT = ("student_samples", "teacher_queries", "train_seconds", "peak_memory_mb
 
 def check_contents(folder: RunFolder, findings: Findings) -> Stored | None:
     """Makes every check of this level that needs no data; what the folder holds, where that could be read."""
-    record, plan, student = None, None, None
-    with findings.failing(0, "record"):
-        record = read_record(folder)
-        findings.add(0, "record", "", f"result.json is a whole record of schema {SCHEMA}")
-    with findings.failing(0, "plan"):
-        plan = read_plan(folder)
-        findings.add(0, "plan", "", "plan.json is a whole plan")
+    fine = f"result.json is a whole record of schema {SCHEMA}"
+    record = findings.attempt(0, "record", lambda: read_record(folder), fine)
+    plan = findings.attempt(0, "plan", lambda: read_plan(folder), "plan.json is a whole plan")
     if record is None or plan is None:
         return None
     findings.add(0, "run id", _wrong_id(folder, record, plan), f"{plan.run_id} is the hash of the plan")
     findings.add(0, "agreement", _disagreement(record, plan), "record and plan say the same of the run")
+    student = None
     with findings.failing(0, "student"):
         student = read_student(folder, record)
         fine = "student.safetensors has the recorded hash" if student else f"none: the run ended as {record.status}"
