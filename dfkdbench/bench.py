@@ -170,7 +170,7 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     spec = cell.dataset.item
     overrides = _overrides(registry, request)
     resolved = resolve(registry, method.item, (spec.name, cell.pair, cell.budget_name), overrides)
-    _refuse_foreign_real_samples(method, resolved)
+    refuse_foreign_real_samples(method, resolved)
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
@@ -249,7 +249,7 @@ def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str
     return layers
 
 
-def _refuse_foreign_real_samples(method: Owned[Method], resolved: Resolved) -> None:
+def refuse_foreign_real_samples(method: Owned[Method], resolved: Resolved) -> None:
     """Real samples stay on the judge's side, where only the core's own code sees them with their labels.
 
     Nobody else's code sees those of a readout, which is fitted when method and parts have ended.

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from dfkdbench.datasets.images import ImageSet, channel_scale
 from dfkdbench.errors import DataError
+from dfkdbench.plan import Plan
+from dfkdbench.weights import load_weights, parse_weights
 
 CALIBRATION_BINS = 15
 
@@ -181,3 +183,18 @@ def agreement(first: Evaluation, second: Evaluation) -> float:
         raise DataError(f"Agreement needs evaluations of one set; given {first.total} and {second.total} images.")
     same = (first.predictions == second.predictions) & (first.predictions >= 0)
     return 100 * int(same.sum()) / first.total
+
+
+def judge_student(network: nn.Module, data: bytes, origin: str, plan: Plan, test_set: ImageSet) -> Evaluation:
+    """How good the weights in the bytes of a safetensors file are on a test set.
+
+    Args:
+        network: The plan's student, on the device that evaluates; takes the weights.
+        origin: Where the bytes come from, for messages.
+
+    Raises:
+        IntegrityError: The bytes are no weights of this architecture.
+    """
+    load_weights(network, parse_weights(data, origin), origin)
+    device = next(network.parameters()).device
+    return evaluate(network, test_set, plan.input.mean, plan.input.std, device)

@@ -20,7 +20,7 @@ from dfkdbench.assembly import build_network
 from dfkdbench.budgets import OVER_BUDGET, Clock, overspent
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.errors import IntegrityError, RunError
-from dfkdbench.evaluate import evaluate
+from dfkdbench.evaluate import judge_student
 from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_atomically, write_json
 from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
@@ -29,7 +29,7 @@ from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
 from dfkdbench.teacherhost import TeacherHost, teacher_process
-from dfkdbench.weights import load_weights, parse_weights
+from dfkdbench.weights import load_weights, parse_weights, size_limit
 from dfkdbench.workerprocess import IN_PROCESS, first_line, signals_to, temporary_folder, training_process
 
 _POLL_SECONDS = 0.05
@@ -202,13 +202,11 @@ class _Trial:
         if not 0 <= index < len(self.plan.evaluate_at):
             raise IntegrityError(f"The worker handed out a snapshot {index} that the plan does not have.")
         path = self.folder.snapshot(index)
-        data = read_no_follow(path, limit=_size_limit(self.network))
+        data = read_no_follow(path, limit=size_limit(self.network))
         if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
             return
         self._newest_student = data
-        load_weights(self.network, parse_weights(data, str(path)), str(path))
-        spec = self.plan.input
-        found = evaluate(self.network, self.bench.test_set, spec.mean, spec.std, self.bench.evaluation_device)
+        found = judge_student(self.network, data, str(path), self.plan, self.bench.test_set)
         evaluation = {
             "index": index,
             "student_steps": report["student_steps"],
@@ -281,10 +279,6 @@ def _parse_line(line: bytes) -> dict[str, Any]:
     if not isinstance(report, dict):
         raise IntegrityError("The worker wrote a report that is no JSON object.")
     return report
-
-
-def _size_limit(network: torch.nn.Module) -> int:
-    return int(sum(tensor.nbytes for tensor in network.state_dict().values())) + (1 << 20)
 
 
 def _forget(folder: RunFolder) -> None:

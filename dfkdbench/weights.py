@@ -79,3 +79,8 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
 
 def _some(names: list[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def size_limit(network: nn.Module) -> int:
+    """The largest file that a network's weights may come in, in bytes."""
+    return int(sum(tensor.nbytes for tensor in network.state_dict().values())) + (1 << 20)

@@ -23,6 +23,7 @@ COMMANDS = {
     "list": LazyCommand("dfkdbench.cli.listing:list_kind", "List methods, parts, data sets, models and the like."),
     "describe": LazyCommand("dfkdbench.cli.describe:describe", "Show what a name is, with every option it takes."),
     "results": LazyCommand("dfkdbench.cli.results:results", "Show a table of the records in a runs folder."),
+    "verify": LazyCommand("dfkdbench.cli.verify:verify", "Check that records are what they say, at four levels."),
     "published": LazyCommand(
         "dfkdbench.cli.published:published", "Show figures that papers claim, with their sources."
     ),
