@@ -80,7 +80,7 @@ PRESETS = (
     Preset(_of(166, 1500, 1e-3), budget="standard", source=_FITS),
     Preset(_of(50, 500, 3e-3), budget="quick", source=f"{_FITS}, at a larger rate"),
     *(Preset(_of(51, 500, 3e-3), dataset=dataset, budget="standard", source=_FITS) for dataset in _GREY),
-    *(Preset(_of(25, 200, 1e-2), dataset=dataset, budget="quick", source=_FITS) for dataset in _GREY),
+    *(Preset(_of(10, 500, 3e-3), dataset=dataset, budget="quick", source=_FITS) for dataset in _GREY),
     Preset(_DIGITS, dataset="digits", source=f"{_OWN}short optimisation"),
     Preset(_of(25, 200, 1e-2), dataset="digits", budget="standard", source=_FITS),
     Preset(_of(10, 100, 1e-2), dataset="digits", budget="quick", source=_FITS),
