@@ -20,7 +20,7 @@ from dfkdbench.devices import available_cores
 from dfkdbench.errors import DfkdbenchError, IntegrityError
 from dfkdbench.plan import Cell, Plan, PlannedModel, make_plan
 from dfkdbench.readout import take_samples
-from dfkdbench.recipe import Recipe
+from dfkdbench.recipe import LossChoice, Recipe
 from dfkdbench.registry import Owned, Registry
 from dfkdbench.teachers.card import TeacherBundle, hash_file
 from dfkdbench.teachers.store import TeacherStore
@@ -115,14 +115,15 @@ class Remade:
         if tier is None or whole <= tier.student_samples:
             return plan
         phases, needed = {}, 0
-        for name, phase in plan.recipe.phases.items():
+        recipe = _recipe_of(plan)
+        for name, phase in recipe.phases.items():
             rounds = None if phase.rounds is None else max(1, phase.rounds * tier.student_samples // whole)
             phases[name] = phase.model_copy(update={"rounds": rounds})
             needed += (rounds or _FEWEST_ROUNDS) * phase.student_steps * a_step
         samples = max(tier.student_samples, needed)
         budget = replace(tier, student_samples=samples, teacher_queries=plan.budget.teacher_queries)
         cell = replace(self.cell, budget_name=SHORT_TIER, budget=budget)
-        return _make(plan, self.registry, cell, self.method, plan.recipe.model_copy(update={"phases": phases}))[0]
+        return _make(plan, self.registry, cell, self.method, recipe.model_copy(update={"phases": phases}))[0]
 
 
 def remake(plan: Plan, registry: Registry, data_root: Path | None) -> Remade:
@@ -139,9 +140,10 @@ def remake(plan: Plan, registry: Registry, data_root: Path | None) -> Remade:
         raise IntegrityError(
             f"The data set {dataset.item.name} has no budget '{plan.budget.name}': {', '.join(budgets)}."
         )
+    recipe = _recipe_of(plan)
     teacher, student = _model(registry, plan.teachers[0].model), _model(registry, plan.student)
     cell = Cell(dataset, teacher, student, plan.budget.name, budgets[plan.budget.name])
-    again, resolved = _make(plan, registry, cell, method, plan.recipe)
+    again, resolved = _make(plan, registry, cell, method, recipe)
     if difference := first_difference(plan.model_dump(mode="json"), again.model_dump(mode="json")):
         raise IntegrityError(
             f"This installation makes another plan of this recipe: {difference}. Either plan.json was changed, or it "
@@ -159,6 +161,18 @@ def _make(plan: Plan, registry: Registry, cell: Cell, method: Owned[Method], rec
     samples = plan.readout_samples_sha256
     made = make_plan(method, resolved, cell, teachers, plan.seed, plan.device, plan.test_set_sha256, samples)
     return made, resolved
+
+
+def _recipe_of(plan: Plan) -> Recipe:
+    """The recipe that gave a plan.
+
+    Its phases are in the plan's order, which a file with sorted keys does not keep; with weight 0 it has the losses
+    that phases name and the plan left out.
+    """
+    phases = {planned.name: planned.phase for planned in plan.phases}
+    named = {name for phase in phases.values() for name in phase.losses or ()}
+    left_out = {name: LossChoice(weight=0.0) for name in named - set(plan.recipe.losses)}
+    return plan.recipe.model_copy(update={"phases": phases, "losses": {**plan.recipe.losses, **left_out}})
 
 
 def _owned_method(registry: Registry, plan: Plan) -> Owned[Method]:
