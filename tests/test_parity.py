@@ -14,7 +14,7 @@ READMES = sorted(ROOT.glob("plugins/*/README.md"))
 HEADING = "## Parity\n"
 COLUMNS = ["method, cell", "published", "official code against its paper", "measured here", "why they differ"]
 MEASURED = re.compile(r"(?P<figures>[\d.]+(?:, [\d.]+)*) \(`(?P<budget>\w+)`, seeds? (?P<seeds>\d+(?:, \d+)*)")
-CELL = re.compile(r"`(?P<plugin>\w+)(?P<rest>[^`]*)`, (?P<dataset>\w+) `(?P<pair>\w+:\w+)`")
+CELL = re.compile(r"`(?P<plugin>\w+)(?P<rest>[^`]*)`[^`,]*, (?P<dataset>\w+) `(?P<pair>\w+:\w+)`")
 
 
 def rows_of(readme: Path) -> list[dict[str, str]]:
