@@ -96,6 +96,7 @@ class Prepared:
             test_set=self.test_set,
             launch=lambda folder, temporary, apart: self._launch(plan, folder, temporary, apart),
             teacher_accuracy=self.teachers[0].card.accuracy,
+            teacher_weights=tuple(bundle.weights for bundle in self.teachers),
             notify=lambda hook, participants, **arguments: notify(self.registry, hook, participants, **arguments),
             evaluation_device=torch.device(self.device),
             student_heads=self.cell.student.item.heads,

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from dfkdbench.datasets.images import ImageSet, channel_scale
 from dfkdbench.errors import DataError
+from dfkdbench.figures.calibration import calibration_error
 from dfkdbench.plan import Plan
 from dfkdbench.weights import load_weights, parse_weights
-
-CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Evaluation:
         correct: Likewise, as a count.
         total: Images evaluated.
         class_accuracies: Per class, in percent; None for a class without images.
-        calibration_error: Expected calibration error in percent (Guo et al., 2017): 15 bins of equal width.
+        calibration_error: In percent; see `dfkdbench.figures.calibration`.
         non_finite: Images with a logit that is NaN or infinite. They count as wrong, with confidence 0.
         predictions: Predicted class of every image in order, (N,) int64 on the CPU; -1 where not finite.
     """
@@ -43,6 +42,11 @@ class Evaluation:
     def worst_class_accuracy(self) -> float:
         """Lowest of the class accuracies, in percent."""
         return min(accuracy for accuracy in self.class_accuracies if accuracy is not None)
+
+    @property
+    def worst_class(self) -> int:
+        """The class of that accuracy; the first of equals."""
+        return self.class_accuracies.index(self.worst_class_accuracy)
 
 
 def evaluate(
@@ -102,7 +106,7 @@ def evaluate_each(
                         f"The network gave logits of shape {tuple(logits.shape)} for {len(truth)} images; "
                         f"the data set has {images.classes} classes."
                     )
-                confidences[row, place], predictions[row, place] = _predict(logits)
+                confidences[row, place], predictions[row, place] = predict(logits)
             labels[place] = truth.to(device, non_blocking=True)
             start = place.stop
     truths = labels.cpu()
@@ -127,8 +131,8 @@ def normalised_batches(
         yield torch.addcmul(offset, pixels.to(device, non_blocking=True).float(), factor), truth
 
 
-def _predict(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Confidence (B,) and class (B,) of each image; 0 and -1 where a logit is not finite."""
+def predict(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Confidence (B,) and class (B,) of each image from logits (B, K); 0 and -1 where a logit is not finite."""
     confidence, prediction = logits.softmax(dim=1).max(dim=1)
     finite = logits.isfinite().all(dim=1)
     return confidence.where(finite, 0.0), prediction.where(finite, -1)
@@ -159,30 +163,26 @@ def summarise(predictions: Tensor, confidences: Tensor, labels: Tensor, classes:
         class_accuracies=tuple(
             100 * right / total if total else None for right, total in zip(hits_per_class, totals, strict=True)
         ),
-        calibration_error=_calibration_error(confidences, hits),
+        calibration_error=calibration_error(confidences, hits),
         non_finite=int((predictions < 0).sum()),
         predictions=predictions,
     )
 
 
-def _calibration_error(confidences: Tensor, hits: Tensor) -> float:
-    """Mean distance of confidence and accuracy over bins (low, high], weighted by the images in a bin; percent."""
-    confidences, correct = confidences.double(), hits.double()
-    bins = (confidences * CALIBRATION_BINS).ceil().long().sub(1).clamp(0, CALIBRATION_BINS - 1)
-    surplus = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, bins, confidences - correct)
-    return 100 * float(surplus.abs().sum()) / len(confidences)
+def agreement(first: Tensor, second: Tensor) -> float:
+    """Images for which two networks decide for the same class, in percent.
 
-
-def agreement(first: Evaluation, second: Evaluation) -> float:
-    """Images on which two evaluations of the same set predict the same class, in percent.
+    Args:
+        first: Predicted class of every image, (N,); -1 where there is none, which agrees with nothing.
+        second: Likewise of the same images in the same order.
 
     Raises:
-        DataError: Evaluations of different numbers of images.
+        DataError: Predictions for different numbers of images.
     """
-    if first.total != second.total:
-        raise DataError(f"Agreement needs evaluations of one set; given {first.total} and {second.total} images.")
-    same = (first.predictions == second.predictions) & (first.predictions >= 0)
-    return 100 * int(same.sum()) / first.total
+    if len(first) != len(second):
+        raise DataError(f"Agreement needs predictions for one set; given {len(first)} and {len(second)} images.")
+    same = (first == second) & (first >= 0)
+    return 100 * int(same.sum()) / len(first)
 
 
 def judge_student(network: nn.Module, data: bytes, origin: str, plan: Plan, test_set: ImageSet) -> Evaluation:

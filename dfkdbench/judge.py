@@ -5,7 +5,6 @@ The worker gets no data path and no accuracy; the judge reads what the worker wr
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import time
@@ -21,20 +20,21 @@ from dfkdbench.budgets import OVER_BUDGET, Clock, overspent
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.errors import IntegrityError, RunError
 from dfkdbench.evaluate import judge_student
+from dfkdbench.figures.final import judge_images
+from dfkdbench.figures.teachers import JudgesTeachers
 from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_atomically, write_json
+from dfkdbench.handover import HandedOver, read_images
 from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
 from dfkdbench.records import HeadFigures, Result, environment, read_result, summarise
+from dfkdbench.reports import ReportReader
 from dfkdbench.runfolder import RunFolder
-from dfkdbench.samples import write_sheet
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
 from dfkdbench.teacherhost import TeacherHost, teacher_process
 from dfkdbench.weights import load_weights, parse_weights, size_limit
 from dfkdbench.workerprocess import IN_PROCESS, first_line, signals_to, temporary_folder, training_process
 
 _POLL_SECONDS = 0.05
-_LINE_LIMIT = 1 << 20
-_REPORT_LIMIT = 1 << 30
 
 
 class InterruptedRun(Exception):  # noqa: N818 - a request, not an error
@@ -53,6 +53,7 @@ class Bench:
         launch: Makes the start parameters of a worker from its run folder, its temporary folder and that of the
             teachers' own process.
         teacher_accuracy: Percent, from the first teacher's card.
+        teacher_weights: Paths, in the plan's order, for the judge's own copies of the teachers.
         student_heads: Heads of the student by its description, or 0.
         readout_samples: Labelled real samples for the plan's readout, where it has one; used once the worker has ended.
         notify: `notify(hook, participants, **arguments)` calls the observers.
@@ -61,6 +62,7 @@ class Bench:
     test_set: ImageSet
     launch: Callable[[RunFolder, Path, Path], Launch]
     teacher_accuracy: float
+    teacher_weights: tuple[Path, ...]
     notify: Callable[..., None]
     evaluation_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     student_heads: int = 0
@@ -84,7 +86,7 @@ def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result
         if folder.result.exists() and not rerun:
             return read_result(folder.result)
         if rerun:
-            _forget(folder)
+            folder.forget()
         folder.create()
         write_json(folder.plan, plan.model_dump(mode="json"))
         write_json(folder.environment, environment(plan))
@@ -97,15 +99,16 @@ class _Trial:
     def __init__(self, plan: Plan, folder: RunFolder, bench: Bench) -> None:
         self.plan, self.folder, self.bench = plan, folder, bench
         self.network = build_network(plan.student, plan.input).to(bench.evaluation_device)
+        self.teachers = JudgesTeachers(plan, bench.teacher_weights, bench.test_set, bench.evaluation_device)
         self.evaluations: dict[int, dict[str, Any]] = {}
+        self.class_accuracies: tuple[float | None, ...] = ()
         self.last: dict[str, Any] = {}
         self.end: dict[str, Any] | None = None
         self.refusal = ""
         self.isolation = ""
         self._newest_student = b""
         self._seconds_before = 0.0
-        self._read_bytes = 0
-        self._torn = b""
+        self._reports = ReportReader(folder.reports)
 
     def run(self) -> Result:
         for own in (self.folder.evaluations, self.folder.metrics):
@@ -167,10 +170,7 @@ class _Trial:
 
         Of the lines of an earlier start (`past`) only the snapshots count: the same plan gives the same ones.
         """
-        data = read_no_follow(self.folder.reports, limit=_REPORT_LIMIT, start=self._read_bytes)
-        self._read_bytes += len(data)
-        *lines, self._torn = (self._torn + data).split(b"\n")
-        for report in map(_parse_line, lines):
+        for report in self._reports.new():
             append_line(self.folder.metrics, report)
             try:
                 if not past:
@@ -217,9 +217,12 @@ class _Trial:
             "accuracy": found.accuracy,
             "calibration_error": found.calibration_error,
             "worst_class_accuracy": found.worst_class_accuracy,
+            "worst_class": found.worst_class,
+            "agreement": self.teachers.agreement_with(found),
             "sha256": sha256_of(data),
         }
         self.evaluations[index] = evaluation
+        self.class_accuracies = found.class_accuracies
         append_line(self.folder.evaluations, evaluation)
         self._notify("dfkdbench_evaluated", evaluation=evaluation)
 
@@ -240,23 +243,40 @@ class _Trial:
         status, error = str(self.end["status"]), str(self.end.get("error", ""))
         if excess := overspent(self.plan, self.last):
             status, error = OVER_BUDGET, excess
-        if status == "finished" and len(self.evaluations) != len(self.plan.evaluate_at):
-            status, error = "failed", "The worker finished without handing out every snapshot."
-        heads = None
+        handed, heads, images = None, None, None
         if status == "finished":
+            status, error, handed = self._take_over()
+        if handed is not None:
             write_atomically(self.folder.student, self._newest_student)
-            write_sheet(self.folder.raw_samples, self.folder.samples, self.plan.input)
-            heads = self._judge_heads()
-        ordered = [self.evaluations[index] for index in sorted(self.evaluations)]
+            heads, images = self._judge_heads(), judge_images(self.plan, self.folder, self.teachers, handed)
         result = summarise(
-            self.plan, status, error, ordered, self.last, self.isolation, self.bench.teacher_accuracy, heads
+            self.plan,
+            status,
+            error,
+            [self.evaluations[index] for index in sorted(self.evaluations)],
+            self.last,
+            self.isolation,
+            self.bench.teacher_accuracy,
+            heads,
+            self.class_accuracies,
+            images,
         )
         write_json(self.folder.result, result.model_dump(mode="json"))
         for checkpoint in self.folder.checkpoints.iterdir():
             checkpoint.unlink()
+        self.folder.raw_samples.unlink(missing_ok=True)
         shutil.rmtree(self.folder.scratch, ignore_errors=True)
         self._notify("dfkdbench_run_finished", result=result.model_dump(mode="json"))
         return result
+
+    def _take_over(self) -> tuple[str, str, HandedOver | None]:
+        """How a run ended whose worker says that it finished: status, error, and its images if it did finish."""
+        if len(self.evaluations) != len(self.plan.evaluate_at):
+            return "failed", "The worker finished without handing out every snapshot.", None
+        try:
+            return "finished", "", read_images(self.folder.raw_samples, self.plan.input)
+        except IntegrityError as wrong:
+            return "failed", wrong.message, None
 
     def _judge_heads(self) -> HeadFigures | None:
         """The final student's heads, where it has several, and the readout that is fitted to them now."""
@@ -269,24 +289,3 @@ class _Trial:
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         self.bench.notify(hook, self.plan.participants, run_id=self.plan.run_id, **arguments)
-
-
-def _parse_line(line: bytes) -> dict[str, Any]:
-    try:
-        report = json.loads(line[:_LINE_LIMIT])
-    except ValueError:
-        raise IntegrityError("The worker wrote a report that is no JSON line.") from None
-    if not isinstance(report, dict):
-        raise IntegrityError("The worker wrote a report that is no JSON object.")
-    return report
-
-
-def _forget(folder: RunFolder) -> None:
-    """Removes what an earlier run of the id left, the record first."""
-    folder.result.unlink(missing_ok=True)
-    for name in (folder.checkpoints, folder.snapshots):
-        if name.exists():
-            for file in name.iterdir():
-                file.unlink()
-    folder.reports.unlink(missing_ok=True)
-    folder.launch.unlink(missing_ok=True)

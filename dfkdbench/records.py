@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dfkdbench import __version__
 from dfkdbench.errors import DataError, IntegrityError
+from dfkdbench.figures.curve import curve_figures
+from dfkdbench.figures.imagefigures import ImageFigures
 from dfkdbench.files import canonical_json, read_json, sha256_of
 from dfkdbench.plan import Plan
 from dfkdbench.registry import CORE
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RESULT_FILE = "result.json"
+FINAL_FIGURES = ("agreement", "calibration_error", "worst_class_accuracy", "worst_class")
+"""Figures of an evaluation that tables show of the last one."""
 
 
 class Evaluation(BaseModel):
@@ -41,6 +45,8 @@ class Evaluation(BaseModel):
     accuracy: float
     calibration_error: float
     worst_class_accuracy: float
+    worst_class: int | None = None
+    agreement: float | None = None
     sha256: str
 
 
@@ -70,11 +76,12 @@ class HeadFigures:
 
 
 class Result(BaseModel):
-    """The record of a run.
+    """The record of a run; `docs/metrics.md` explains every figure.
 
     Accuracies are in percent. `accuracy_final` is the one at the end of the declared budget and the only
-    one that ranks; `accuracy_oracle` is the best on the test set; mean and variance are over all
-    evaluations (the stability figures of PRE-DFKD, AAAI 2022). A failed run keeps what it had.
+    one that ranks; `accuracy_oracle` is the best on the test set; mean, variance, last five and worst drop are over all
+    evaluations (see `dfkdbench.figures.curve`). A failed run keeps what it had. `class_accuracies` are those of the
+    last evaluation; the figures of synthetic images are of those that were handed over at the end.
 
     Of a student with several heads: the accuracy of each, their mean, and `accuracy_ensemble`, that of all together.
     Where a readout of the heads was fitted on `readout_samples` labelled real samples, `accuracy_final` is the
@@ -120,6 +127,12 @@ class Result(BaseModel):
     readout: str | None = None
     readout_samples: int = 0
     readout_sha256: str | None = None
+    class_accuracies: tuple[float | None, ...] = ()
+    synthetic_images: int = 0
+    synthetic_sha256: str | None = None
+    synthetic_class_balance: float | None = None
+    synthetic_diversity: float | None = None
+    synthetic_frechet: float | None = None
 
 
 def summarise(
@@ -131,12 +144,20 @@ def summarise(
     isolation: str,
     teacher_accuracy: float,
     heads: HeadFigures | None = None,
+    class_accuracies: Sequence[float | None] = (),
+    images: ImageFigures | None = None,
 ) -> Result:
-    """The record of a run from its evaluations and the worker's last report."""
-    curve = np.array([evaluation["accuracy"] for evaluation in evaluations], dtype=float)
+    """The record of a run from its evaluations and the worker's last report.
+
+    Args:
+        class_accuracies: Of the last evaluation.
+        images: Of the synthetic images, where the run made some.
+    """
+    accuracies = [float(evaluation["accuracy"]) for evaluation in evaluations]
+    curve = curve_figures(accuracies)
     finished = status == "finished"
     readout = heads.readout if heads else None
-    final = (readout.accuracy if readout else float(curve[-1])) if finished else None
+    final = (readout.accuracy if readout else accuracies[-1]) if finished else None
     return Result(
         run_id=plan.run_id,
         protocol=plan.protocol,
@@ -150,11 +171,11 @@ def summarise(
         status=status,
         error=error,
         accuracy_final=final,
-        accuracy_oracle=float(max(curve.max(), final or 0.0)) if curve.size else None,
-        accuracy_mean=float(curve.mean()) if curve.size else None,
-        accuracy_variance=float(curve.var()) if curve.size else None,
-        accuracy_last5=float(curve[-5:].mean()) if curve.size else None,
-        worst_drop=float((np.maximum.accumulate(curve) - curve).max()) if curve.size else None,
+        accuracy_oracle=max(curve.best, final or 0.0) if curve else None,
+        accuracy_mean=curve.mean if curve else None,
+        accuracy_variance=curve.variance if curve else None,
+        accuracy_last5=curve.last5 if curve else None,
+        worst_drop=curve.worst_drop if curve else None,
         teacher_accuracy=teacher_accuracy,
         student_sha256=str(evaluations[-1]["sha256"]) if finished else None,
         teacher_sha256=plan.teachers[0].sha256,
@@ -174,6 +195,8 @@ def summarise(
         readout=readout.name if readout else None,
         readout_samples=readout.samples if readout else 0,
         readout_sha256=readout.sha256 if readout else None,
+        class_accuracies=tuple(class_accuracies),
+        **(asdict(images) if images else {}),
     )
 
 
@@ -224,11 +247,18 @@ def settings_of(folder: Path) -> str:
 
 
 def results_frame(results: Sequence[Result]) -> pandas.DataFrame:
-    """One row a run, without the curves."""
+    """One row a run, without the curves, and with the figures of a finished run's last evaluation."""
     import pandas
 
-    columns = [name for name in Result.model_fields if name != "evaluations"]
-    return pandas.DataFrame([result.model_dump(include=set(columns)) for result in results], columns=columns)
+    own = [name for name in Result.model_fields if name != "evaluations"]
+    rows = [result.model_dump(include=set(own)) | _final_figures(result) for result in results]
+    return pandas.DataFrame(rows, columns=[*own, *FINAL_FIGURES]).astype({"worst_class": "Int64"})
+
+
+def _final_figures(result: Result) -> dict[str, Any]:
+    ended = result.status == "finished" and result.evaluations
+    last = result.evaluations[-1].model_dump() if ended else {}
+    return {name: last.get(name) for name in FINAL_FIGURES}
 
 
 def environment(plan: Plan) -> dict[str, Any]:

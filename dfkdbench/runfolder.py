@@ -88,6 +88,11 @@ class RunFolder:
         return self.root / "readout.safetensors"
 
     @property
+    def synthetic(self) -> Path:
+        """The synthetic images that the figures are of, as the worker handed them over and the judge checked them."""
+        return self.root / "synthetic.safetensors"
+
+    @property
     def result(self) -> Path:
         """The record, written last."""
         return self.root / "result.json"
@@ -115,3 +120,13 @@ class RunFolder:
         for folder in (self.snapshots, self.checkpoints, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         self.reports.touch()
+
+    def forget(self) -> None:
+        """Removes what an earlier run of the id left, the record first."""
+        self.result.unlink(missing_ok=True)
+        for name in (self.checkpoints, self.snapshots):
+            if name.exists():
+                for file in name.iterdir():
+                    file.unlink()
+        for path in (self.reports, self.launch, self.synthetic):
+            path.unlink(missing_ok=True)

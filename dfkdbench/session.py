@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import save
 
 from dfkdbench.access import explain
 from dfkdbench.assembly import Assembly
@@ -28,6 +27,7 @@ from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.devices import prepare_torch
 from dfkdbench.errors import IntegrityError, PlanError, RunError
 from dfkdbench.files import read_no_follow, sha256_of, write_atomically
+from dfkdbench.handover import sample_images
 from dfkdbench.plan import Plan
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.seams import Batch
@@ -38,8 +38,6 @@ EXIT_FINISHED = 0
 EXIT_ENDED_WITH_STATUS = 65
 EXIT_DISK = 74
 EXIT_CHECKPOINTED = 75
-
-_SAMPLE_COUNT = 64
 
 
 class TeacherLaunch(BaseModel):
@@ -151,8 +149,8 @@ class Session:
             self._snapshots += 1
 
     def _hand_out_samples(self) -> None:
-        batch = self.assembly.generator.sample(min(_SAMPLE_COUNT, self.plan.recipe.batch_size))
-        write_atomically(self.folder.raw_samples, save({"images": batch.images.float().cpu().contiguous()}))
+        images = sample_images(self.assembly.generator, self.plan.input, self.plan.recipe.batch_size)
+        write_atomically(self.folder.raw_samples, images)
 
     def _end(self, status: str, error: str) -> int:
         with suppress(DivergedError):

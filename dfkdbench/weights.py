@@ -42,7 +42,7 @@ def parse_weights(data: bytes, origin: str, sha256: str | None = None) -> dict[s
     """
     if data[_BRACE_AT : _BRACE_AT + 1] != b"{":
         what = "a pickle, which could run code when loaded" if data.startswith(_PICKLES) else "no safetensors file"
-        raise IntegrityError(f"{origin} is {what}; weights are read from safetensors files only.")
+        raise IntegrityError(f"{origin} is {what}; only safetensors files are read.")
     try:
         tensors: dict[str, Tensor] = load(data)
     except SafetensorError as error:

@@ -37,7 +37,7 @@ DISTINCT_METHODS = {
 }
 METHODS_THAT_ARE_WORDS = {"fast", "mad", "adi", "sse", "dream"}
 JUDGE_SIDE = {"judge", "control", "bench", "api", "evaluate", "readout"}
-JUDGE_SIDE_PACKAGES = {"teachers", "cli", "datasets", "verification"}
+JUDGE_SIDE_PACKAGES = {"teachers", "cli", "datasets", "verification", "figures"}
 
 
 def plugin_names() -> set[str]:
@@ -204,7 +204,11 @@ def test_worker__never_imports_data_sets_or_the_judge() -> None:
         "dfkdbench.readout",
     }
     assert not forbidden & loaded
-    assert not [name for name in loaded if name.startswith(("dfkdbench.teachers", "dfkdbench.verification"))]
+    assert not [
+        name
+        for name in loaded
+        if name.startswith(("dfkdbench.teachers", "dfkdbench.verification", "dfkdbench.figures"))
+    ]
 
 
 def test_package__is_cheap_to_import() -> None:

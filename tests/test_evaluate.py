@@ -70,6 +70,7 @@ def test_evaluate__matches_a_plain_loop_in_float64() -> None:
     assert result.accuracy == pytest.approx(100 * right.sum() / 101)
     assert result.class_accuracies == pytest.approx(100 * right / totals)
     assert result.worst_class_accuracy == pytest.approx((100 * right / totals).min())
+    assert result.worst_class == (right / totals).argmin()
     assert 0 < result.correct < 101
 
 
@@ -121,6 +122,7 @@ def test_evaluate__class_without_images_has_no_accuracy() -> None:
     result = evaluate(Fixed(logits), blank([0, 2, 2, 2], 3), MEAN, STD, "cpu")
     assert result.class_accuracies == (100.0, None, 100 * 2 / 3)
     assert result.worst_class_accuracy == pytest.approx(200 / 3)
+    assert result.worst_class == 2
     assert result.predictions.tolist() == [0, 0, 2, 2]
 
 
@@ -156,9 +158,9 @@ def test_agreement__counts_equal_finite_predictions() -> None:
     images = blank([0, 0, 0, 0], 2)
     first = evaluate(Fixed(torch.tensor([[1.0, 0], [0, 1], [1, 0], [float("nan"), 0]])), images, MEAN, STD, "cpu")
     second = evaluate(Fixed(torch.tensor([[2.0, 1], [0, 1], [0, 1], [float("nan"), 0]])), images, MEAN, STD, "cpu")
-    assert agreement(first, second) == 50
+    assert agreement(first.predictions, second.predictions) == 50
     with pytest.raises(DataError, match="given 4 and 1 images"):
-        agreement(first, evaluate(Fixed(torch.eye(2)[:1]), blank([0], 2), MEAN, STD, "cpu"))
+        agreement(first.predictions, second.predictions[:1])
 
 
 def test_evaluate__refuses_what_does_not_fit() -> None:
@@ -196,7 +198,7 @@ def test_evaluate__on_a_device_gives_the_same(resident: bool) -> None:
     images: ImageSet = make_resident(make_set(), "cuda") if resident else Streamed(make_set())
     result = evaluate(ConvNet().cuda(), images, MEAN, STD, "cuda", batch_size=10)
     assert result.correct == expected.correct
-    assert agreement(result, expected) == 100
+    assert agreement(result.predictions, expected.predictions) == 100
 
 
 @pytest.mark.gpu

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from dfkdbench import __version__
 from dfkdbench.config import resolve
 from dfkdbench.descriptors import Method
+from dfkdbench.figures.imagefigures import ImageFigures
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.recipe import Recipe
-from dfkdbench.records import HeadFigures, ReadoutFigures, environment, summarise
+from dfkdbench.records import (
+    FINAL_FIGURES,
+    HeadFigures,
+    ReadoutFigures,
+    Result,
+    environment,
+    read_result,
+    results_frame,
+    summarise,
+)
 from dfkdbench.registry import Owned, Registry
+
+ROOT = Path(__file__).resolve().parent.parent
 
 EVALUATION = {
     "student_steps": 1,
@@ -67,6 +82,39 @@ def test_summarise__several_heads(plan: Plan) -> None:
     assert (result.accuracy_final, result.accuracy_ensemble, result.accuracy_mean_head) == (60.0, 60.0, 50.0)
     assert result.head_accuracies == (50.0, 40.0, 60.0)
     assert (result.readout, result.readout_samples, result.readout_sha256) == (None, 0, None)
+
+
+def test_summarise__figures_of_classes_and_images(plan: Plan) -> None:
+    evaluations = [{**EVALUATION, "index": 0, "accuracy": 60.0, "agreement": 61.0, "worst_class": 1}]
+    images = ImageFigures(512, "d" * 64, 0.9, 1.1, 30.0)
+    result = summarise(plan, "finished", "", evaluations, {}, "none", 99.0, None, (80.0, 40.0, None), images)
+    assert result.class_accuracies == (80.0, 40.0, None)
+    assert {name: getattr(result, name) for name in asdict(images)} == asdict(images)
+    assert (result.evaluations[0].agreement, result.evaluations[0].worst_class) == (61.0, 1)
+    assert Result.model_validate_json(result.model_dump_json()) == result
+    without = summarise(plan, "finished", "", evaluations, {}, "none", 99.0)
+    assert (without.synthetic_images, without.synthetic_sha256, without.synthetic_frechet) == (0, None, None)
+
+
+def test_results_frame__has_the_figures_of_the_last_evaluation_of_finished_runs(plan: Plan) -> None:
+    old = {**EVALUATION, "index": 0, "accuracy": 60.0}
+    new = {**old, "index": 1, "calibration_error": 2.0, "agreement": 61.0, "worst_class": 1}
+    ended = summarise(plan, "finished", "", [old, new], {}, "none", 99.0)
+    before = summarise(plan, "finished", "", [old], {}, "none", 99.0)
+    failed = summarise(plan, "diverged", "the loss is NaN", [new], {}, "none", 99.0)
+    frame = results_frame([ended, before, failed])
+    found = frame[list(FINAL_FIGURES)].astype(object).where(frame[list(FINAL_FIGURES)].notna(), None)
+    assert found.to_numpy().tolist() == [[61.0, 2.0, 40.0, 1], [None, 3.0, 40.0, None], [None] * 4]
+
+
+def test_read_result__reads_records_of_before_there_were_all_figures() -> None:
+    paths = sorted(ROOT.glob("leaderboards/*/entries/*/result.json"))
+    old = [path for path in paths if "synthetic_images" not in json.loads(path.read_text(encoding="utf-8"))]
+    assert old
+    for path in old:
+        result = read_result(path)
+        assert (result.synthetic_images, result.class_accuracies, result.evaluations[-1].agreement) == (0, (), None)
+        assert Result.model_validate_json(result.model_dump_json()) == result
 
 
 @pytest.mark.parametrize("accuracy", [55.0, 65.0])

@@ -17,10 +17,12 @@ from click.testing import CliRunner
 
 from dfkdbench import load_results
 from dfkdbench.cli import main
+from dfkdbench.files import sha256_of
 from dfkdbench.sandbox import abi_version
 
 QUICK = ("--dataset", "digits", "--budget", "smoke", "--set", "batch_size=32", "--threads", "1")
 LONG = ("--dataset", "digits", "--budget", "quick", "--set", "batch_size=32", "--threads", "1")
+IMAGE_FIGURES = ("synthetic_class_balance", "synthetic_diversity", "synthetic_frechet")
 PROMISED = {
     "run_id",
     "plugin",
@@ -41,6 +43,10 @@ PROMISED = {
     "peak_memory_mb",
     "replay_bytes",
     "isolation",
+    "class_accuracies",
+    "synthetic_images",
+    "synthetic_sha256",
+    *IMAGE_FIGURES,
 }
 
 
@@ -98,6 +104,19 @@ def test_json__one_object_a_seed_with_every_promised_field(finished):
     assert results[0]["student_samples"] == results[0]["teacher_queries"] == 2560
 
 
+def test_figures__of_the_student_and_of_the_images(finished):
+    _, results = finished
+    for result in results:
+        last, classes = result["evaluations"][-1], result["class_accuracies"]
+        assert last["worst_class_accuracy"] == min(classes) == classes[last["worst_class"]]
+        assert 0 <= last["agreement"] <= 100
+        assert result["synthetic_images"] == 512
+        assert 0 < result["synthetic_class_balance"] < 1
+        assert result["synthetic_diversity"] > 0
+        assert result["synthetic_frechet"] > 0
+    assert results[0]["synthetic_sha256"] != results[1]["synthetic_sha256"]
+
+
 def test_isolation__the_record_says_what_was_in_force(finished):
     _, results = finished
     abi = abi_version()
@@ -112,6 +131,8 @@ def test_run_folder__holds_what_the_design_promises(finished):
     assert names >= {"plan.json", "env.json", "metrics.jsonl", "evaluations.jsonl", "snapshots", "checkpoint"}
     assert names >= {"samples.png", "student.safetensors", "result.json"}
     assert (folder / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert sha256_of((folder / "synthetic.safetensors").read_bytes()) == results[0]["synthetic_sha256"]
+    assert not (folder / "snapshots" / "samples.safetensors").exists()
     assert not list((folder / "checkpoint").iterdir())
 
 
@@ -132,7 +153,10 @@ def test_finished__is_read_and_not_run_again_unless_asked(finished):
     assert json.loads(stdout)[0] == results[0]
     stdout, _ = run("--plugin", "noise", *QUICK, "--seeds", "0", "--rerun", "--json", out=out)
     assert record.stat().st_mtime_ns > before
-    assert json.loads(stdout)[0]["student_sha256"] == results[0]["student_sha256"]
+    again = json.loads(stdout)[0]
+    assert again["student_sha256"] == results[0]["student_sha256"]
+    assert again["synthetic_sha256"] == results[0]["synthetic_sha256"]
+    assert [again[name] for name in IMAGE_FIGURES] == pytest.approx([results[0][name] for name in IMAGE_FIGURES])
 
 
 def test_rerun__starts_over_with_the_threads_that_are_asked_for_now(tmp_path):
@@ -174,6 +198,9 @@ def test_control__real_data_says_that_it_is_not_sealed_and_not_data_free(tmp_pat
     (result,) = json.loads(stdout)
     assert result["isolation"] == "none: control on real data"
     assert "real-samples" in result["league"]
+    assert result["synthetic_images"] == 0
+    assert [result[name] for name in ("synthetic_sha256", *IMAGE_FIGURES)] == [None] * 4
+    assert not (tmp_path / result["run_id"] / "synthetic.safetensors").exists()
 
 
 @pytest.mark.parametrize(

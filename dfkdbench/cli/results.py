@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 FORMATS = ("github", "csv", "latex", "json", "plain")
 _TABULATE_STYLES = {"github": "github", "latex": "latex_booktabs", "plain": "simple"}
 _ORDER = ["dataset", "pair", "budget", "league", "plugin"]
+_FIGURES = {
+    "agreement": "agreement %",
+    "calibration_error": "ECE %",
+    "worst": "worst class %",
+    "accuracy_last5": "last five %",
+    "worst_drop": "worst drop",
+    "synthetic_class_balance": "balance",
+    "synthetic_diversity": "diversity",
+    "synthetic_frechet": "Fréchet",
+}
 _RUN_COLUMNS = {
     "plugin": "plugin",
     "dataset": "data set",
@@ -33,6 +43,15 @@ _RUN_COLUMNS = {
     "train_seconds": "seconds",
     "isolation": "isolation",
 }
+_RUN_FIGURES = {
+    "plugin": "plugin",
+    "dataset": "data set",
+    "pair": "pair",
+    "seed": "seed",
+    "status": "status",
+    "accuracy_final": "final %",
+    **_FIGURES,
+}
 _CELL_COLUMNS = {
     "plugin": "plugin",
     "dataset": "data set",
@@ -46,7 +65,17 @@ _CELL_COLUMNS = {
     "failures": "failures",
     "train_seconds": "seconds",
 }
-_DECIMALS = {"accuracy_variance": 3, "train_seconds": 1}
+_CELL_FIGURES = {
+    "plugin": "plugin",
+    "dataset": "data set",
+    "pair": "pair",
+    "settings": "settings",
+    "seeds": "seeds",
+    "final": "final %",
+    **_FIGURES,
+}
+_MEANS = ("worst_class_accuracy", *(name for name in _FIGURES if name != "worst"))
+_DECIMALS = {"accuracy_variance": 3, "train_seconds": 1, "synthetic_frechet": 1}
 
 
 @click.command()
@@ -61,11 +90,18 @@ _DECIMALS = {"accuracy_variance": 3, "train_seconds": 1}
     show_default=True,
     help="One row a run, or one a cell: mean of the finished seeds, their standard deviation, and failures.",
 )
-def results(runs: Path, style: str, by: str) -> None:
+@click.option(
+    "--columns",
+    type=click.Choice(["accuracy", "figures"]),
+    default="accuracy",
+    show_default=True,
+    help="What tables show: accuracies and costs, or the figures of docs/metrics.md.",
+)
+def results(runs: Path, style: str, by: str, columns: str) -> None:
     """Show a table of the records in a runs folder. Accuracies are in percent.
 
     `final` is the accuracy at the end of the declared budget and the only one that ranks.
-    csv and json have every field.
+    csv and json have every field, whatever the columns.
     """
     from dfkdbench.records import find_results, results_frame, settings_of
 
@@ -78,7 +114,13 @@ def results(runs: Path, style: str, by: str) -> None:
         frame = _by_cell(frame, [settings_of(runs / result.run_id) for result in _in_order(found, frame)])
     if frame.empty:
         print_remark(f"There is no record in {runs} yet.")
-    _print_frame(frame, _CELL_COLUMNS if by == "cell" else _RUN_COLUMNS, style)
+    shown = {
+        ("run", "accuracy"): _RUN_COLUMNS,
+        ("run", "figures"): _RUN_FIGURES,
+        ("cell", "accuracy"): _CELL_COLUMNS,
+        ("cell", "figures"): _CELL_FIGURES,
+    }
+    _print_frame(frame, shown[by, columns], style)
 
 
 def _in_order(found: list[Any], frame: pandas.DataFrame) -> list[Any]:
@@ -97,7 +139,7 @@ def _by_cell(frame: pandas.DataFrame, settings: list[str]) -> pandas.DataFrame:
     """One row a cell, method and settings, over the seeds that finished."""
     import pandas
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     grouped = frame.assign(settings=settings).groupby([*_ORDER, "settings"], sort=True)
     for key, group in grouped:
         finished = group[group["status"] == "finished"]
@@ -110,10 +152,11 @@ def _by_cell(frame: pandas.DataFrame, settings: list[str]) -> pandas.DataFrame:
                 "seeds": len(finished),
                 "failures": len(group) - len(finished),
                 "train_seconds": finished["train_seconds"].mean(),
+                **{name: pandas.to_numeric(finished[name]).mean() for name in _MEANS},
             }
         )
-    columns = [*_ORDER, "settings", "accuracy_final_mean", "accuracy_final_std"]
-    return pandas.DataFrame(rows, columns=[*columns, "teacher_accuracy", "seeds", "failures", "train_seconds"])
+    columns = [*_ORDER, "settings", "accuracy_final_mean", "accuracy_final_std", "teacher_accuracy"]
+    return pandas.DataFrame(rows, columns=[*columns, "seeds", "failures", "train_seconds", *_MEANS])
 
 
 def _print_frame(frame: pandas.DataFrame, columns: dict[str, str], style: str) -> None:
@@ -134,6 +177,10 @@ def _cell(row: Mapping[Hashable, Any], column: str) -> str:
     if column == "final":
         mean, deviation = row["accuracy_final_mean"], row["accuracy_final_std"]
         return _number(mean, 2) + ("" if deviation != deviation else f" ± {_number(deviation, 2)}")
+    if column == "worst":
+        of_class = row.get("worst_class")
+        named = isinstance(of_class, int)
+        return _number(row["worst_class_accuracy"], 2) + (f" (class {of_class})" if named else "")
     value = row[column]
     if isinstance(value, float) or value is None:
         return _number(value, _DECIMALS.get(column, 2))

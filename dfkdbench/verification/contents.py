@@ -68,6 +68,8 @@ def check_whole_images(record: Result, images: int) -> str:
     """The first accuracy that is no whole number of images of the test set, or nothing."""
     accuracies = {f"evaluations.{each.index}.accuracy": each.accuracy for each in record.evaluations}
     accuracies |= {f"head_accuracies.{index}": value for index, value in enumerate(record.head_accuracies)}
+    agreements = {f"evaluations.{each.index}.agreement": each.agreement for each in record.evaluations}
+    accuracies |= {name: value for name, value in agreements.items() if value is not None}
     for name in ("accuracy_final", "accuracy_oracle", "accuracy_ensemble"):
         value = getattr(record, name)
         if value is not None:

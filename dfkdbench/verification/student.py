@@ -13,12 +13,14 @@ from dfkdbench.assembly import build_network
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.errors import DfkdbenchError
 from dfkdbench.evaluate import Evaluation, judge_student
+from dfkdbench.figures.teachers import JudgesTeachers
 from dfkdbench.files import read_no_follow, sha256_of
 from dfkdbench.readout import judge_heads
 from dfkdbench.records import Evaluation as Recorded
 from dfkdbench.records import HeadFigures, environment, hardware_name
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.verification.checks import Findings
+from dfkdbench.verification.figures import Allowance, check_figures
 from dfkdbench.verification.remake import Remade
 from dfkdbench.verification.stored import Stored
 from dfkdbench.weights import parse_weights, read_weights, size_limit
@@ -76,6 +78,7 @@ def check_student(stored: Stored, remade: Remade, findings: Findings) -> None:
             _check_accuracy(stored, found, findings)
             _check_curve(stored, network, test_set, findings)
             _check_heads(stored, remade, network, test_set, findings)
+            _check_figures(stored, remade, found, test_set, findings)
 
 
 def _check_no_teacher(stored: Stored, remade: Remade, findings: Findings) -> None:
@@ -167,6 +170,17 @@ def _check_curve(stored: Stored, network: nn.Module, test_set: ImageSet, finding
         findings.skip(1, "curve", "the folder holds no snapshots: of the curve only the last point was evaluated again")
         return
     findings.add(1, "curve", problem, f"{len(kept)} of {len(evaluations)} snapshots are there and as good as recorded")
+
+
+def _check_figures(stored: Stored, remade: Remade, found: Evaluation, test_set: ImageSet, findings: Findings) -> None:
+    """Figures beside accuracy, where the teachers are here that most of them are about."""
+    try:
+        weights = [bundle.weights for bundle in remade.find_teachers()]
+    except DfkdbenchError:
+        return  # told before
+    device = torch.device(stored.plan.device if here(stored.plan.device) else "cpu")
+    teachers = JudgesTeachers(stored.plan, weights, test_set, device)
+    check_figures(stored, found, teachers, Allowance(*_allowed(stored, found.total)), findings)
 
 
 def _check_heads(stored: Stored, remade: Remade, network: nn.Module, test_set: ImageSet, findings: Findings) -> None:

@@ -8,13 +8,14 @@ import json
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Outcome
 
 from dfkdbench.cli import main
-from dfkdbench.records import Result
+from dfkdbench.records import FINAL_FIGURES, Result
 
 MakeRecord = Callable[..., Result]
 StoreRecord = Callable[..., None]
@@ -58,11 +59,56 @@ def test_results__every_format_has_every_run(runs: Path) -> None:
     assert found[1]["student_sha256"] == "a" * 64
     rows = list(csv.DictReader(io.StringIO(invoke(runs, "--format", "csv").stdout)))
     assert [row["accuracy_final"] for row in rows] == ["85.0", "91.0", "93.5", "92.25", ""]
-    assert set(rows[0]) == set(Result.model_fields) - {"evaluations"}
+    assert set(rows[0]) == set(Result.model_fields) - {"evaluations"} | set(FINAL_FIGURES)
     latex = invoke(runs, "--format", "latex").stdout
     assert "\\toprule" in latex
     assert "lenet\\_s:lenet\\_xs" in latex
     assert len(invoke(runs, "--format", "plain").stdout.splitlines()) == 2 + len(found)
+
+
+def figures(agreement: float, worst: int) -> dict[str, Any]:
+    """Fields of a record with all figures."""
+    evaluation = {
+        **dict.fromkeys(("index", "student_steps", "student_samples", "teacher_queries", "seconds"), 0),
+        "accuracy": 90.0,
+        "calibration_error": 3.25,
+        "worst_class_accuracy": 40.0,
+        "worst_class": worst,
+        "agreement": agreement,
+        "sha256": "a" * 64,
+    }
+    images = {"synthetic_class_balance": 0.9, "synthetic_diversity": 1.1, "synthetic_frechet": 33.333}
+    return {"evaluations": (evaluation,), "synthetic_images": 512, **images}
+
+
+def table_of(lines: str) -> list[dict[str, str]]:
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines())
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_results__figures_of_runs_and_dashes_where_there_are_none(
+    tmp_path: Path, make_record: MakeRecord, store_record: StoreRecord
+) -> None:
+    store_record(tmp_path, make_record("toy", 0, 90.0, **figures(91.5, 7)))
+    store_record(tmp_path, make_record("older", 0, 85.0))
+    older, new = table_of(invoke(tmp_path, "--columns", "figures").stdout)
+    assert new["worst class %"] == "40.00 (class 7)"
+    assert [new[name] for name in ("final %", "agreement %", "ECE %")] == ["90.00", "91.50", "3.25"]
+    assert [new[name] for name in ("balance", "diversity", "Fréchet")] == ["0.90", "1.10", "33.3"]
+    unknown = ("agreement %", "ECE %", "worst class %", "balance", "diversity", "Fréchet")
+    assert [older[name] for name in unknown] == ["-"] * 6
+    assert (older["final %"], older["last five %"]) == ("85.00", "85.00")
+
+
+def test_results__figures_of_a_cell_are_means_of_the_seeds_that_have_them(
+    tmp_path: Path, make_record: MakeRecord, store_record: StoreRecord
+) -> None:
+    store_record(tmp_path, make_record("toy", 0, 90.0, **figures(91.0, 7)))
+    store_record(tmp_path, make_record("toy", 1, 90.0, **figures(94.0, 8)))
+    store_record(tmp_path, make_record("toy", 2, 90.0))
+    store_record(tmp_path, make_record("toy", 3, None, **figures(10.0, 8)))
+    (row,) = table_of(invoke(tmp_path, "--by", "cell", "--columns", "figures").stdout)
+    assert (row["seeds"], row["agreement %"], row["worst class %"], row["balance"]) == ("3", "92.50", "40.00", "0.90")
 
 
 def test_results__by_cell_mean_deviation_and_failures(runs: Path) -> None:
@@ -120,8 +166,9 @@ def test_results__unfinished_runs_are_counted(runs: Path) -> None:
 
 @pytest.mark.parametrize("by", ["run", "cell"])
 @pytest.mark.parametrize("style", ["github", "csv", "latex", "json", "plain"])
-def test_results__empty_folder(style: str, by: str, tmp_path: Path) -> None:
-    done = invoke(tmp_path, "--format", style, "--by", by)
+@pytest.mark.parametrize("columns", ["accuracy", "figures"])
+def test_results__empty_folder(columns: str, style: str, by: str, tmp_path: Path) -> None:
+    done = invoke(tmp_path, "--format", style, "--by", by, "--columns", columns)
     assert "There is no record in" in done.stderr
     if style == "json":
         assert json.loads(done.stdout) == []

@@ -269,6 +269,78 @@ def test_level_1__finds_a_swapped_student_with_its_own_hash(forged: Path, other:
     assert "same hardware: must be equal" in failures(forged)["L1 accuracy"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "check", "words"),
+    [
+        ({"class_accuracies": [100.0] * 10}, "classes", "class 0: recorded 100.0 %, found"),
+        ({"class_accuracies": [50.0]}, "classes", "1 classes in the record, 10 in the data set"),
+        ({"synthetic_diversity": 1.0}, "synthetic", "synthetic_diversity recorded 1.0, found"),
+        ({"synthetic_class_balance": 1.0}, "synthetic", "synthetic_class_balance recorded 1.0, found"),
+        ({"synthetic_frechet": 0.5}, "synthetic", "synthetic_frechet recorded 0.5, found"),
+        ({"synthetic_images": 0}, "synthetic", "synthetic_images recorded 0, found 512"),
+        ({"synthetic_sha256": "a" * 64}, "synthetic", "synthetic_sha256 recorded aaa"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_level_1__finds_figures_that_student_and_images_do_not_have(
+    changes: Tree, check: str, words: str, forged: Path
+) -> None:
+    edit(forged, **changes)
+    verify(forged, 0, expect=0)
+    found = failures(forged)
+    assert list(found) == [f"L1 {check}"]
+    assert words in found[f"L1 {check}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "words"),
+    [
+        ({"agreement": 99.0}, "agreement", "agreement with the teachers recorded 99.00 %, found"),
+        ({"worst_class": 4}, "classes", "worst class recorded 4, found"),
+    ],
+    ids=["agreement", "worst class"],
+)
+def test_level_1__finds_an_agreement_and_a_worst_class_that_the_student_does_not_have(
+    changes: Tree, check: str, words: str, forged: Path
+) -> None:
+    edit_evaluation(forged, -1, **changes)
+    verify(forged, 0, expect=0)
+    assert words in failures(forged)[f"L1 {check}"]
+
+
+def test_level_1__finds_other_images_and_files_that_hold_none(forged: Path) -> None:
+    images = load_file(forged / "synthetic.safetensors")["images"]
+    save_file({"images": images.flip(0)}, forged / "synthetic.safetensors")
+    assert "synthetic_sha256 recorded" in failures(forged)["L1 synthetic"]
+    (forged / "synthetic.safetensors").write_bytes(bytes(9))
+    assert "no safetensors file" in failures(forged)["L1 synthetic"]
+    (forged / "synthetic.safetensors").unlink()
+    assert "the folder has no synthetic.safetensors" in verify(forged, expect=0)[1, "synthetic"][1]
+
+
+def test_level_1__a_control_on_real_samples_has_no_synthetic_images(other: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(other, tmp_path / "runs" / other.name))
+    assert (1, "synthetic") not in verify(folder, expect=0)
+    edit(folder, synthetic_diversity=1.0)
+    assert "this control makes none" in failures(folder)["L1 synthetic"]
+
+
+def test_level_1__a_record_of_an_earlier_version_holds(forged: Path) -> None:
+    tree = read(forged)
+    new = ("class_accuracies", *(name for name in tree if name.startswith("synthetic_")))
+    for name in new:
+        del tree[name]
+    for evaluation in tree["evaluations"]:
+        del evaluation["agreement"], evaluation["worst_class"]
+    write(forged, tree)
+    found = verify(forged, expect=0)
+    assert found[1, "classes"] == (
+        "skipped",
+        "the record has no figures of classes and teachers: it is of an earlier version",
+    )
+    assert (1, "synthetic") not in found
+
+
 def test_level_1__finds_a_student_of_another_architecture(forged: Path, tmp_path: Path) -> None:
     save_file(load_file(teacher_weights()), tmp_path / "resaved.safetensors", metadata={"author": "me"})
     put_student(forged, tmp_path / "resaved.safetensors")

@@ -1,0 +1,60 @@
+"""How even and how varied images are, by a teacher's decisions and features."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def class_balance(decisions: Tensor, classes: int) -> float:
+    """How evenly images are spread over classes: 1 for all alike, 0 where all are of one class.
+
+    The entropy of the shares p_c of the classes over the largest there can be: -sum(p_c ln p_c) / ln min(K, N).
+
+    Args:
+        decisions: Classes (N,) in 0..K - 1, N of at least 2.
+        classes: K, at least 2.
+    """
+    shares = torch.bincount(decisions, minlength=classes).double() / len(decisions)
+    entropy = float(torch.special.entr(shares).sum())
+    return entropy / math.log(min(classes, len(decisions)))
+
+
+def class_spread(features: Tensor, decisions: Tensor, classes: int) -> Tensor:
+    """Root mean squared distance of the pairs of a class's features, (K,) float64; NaN for fewer than two images.
+
+    Over all pairs i != j of a class the mean of |f_i - f_j|^2 is twice the trace of the class's covariance (over
+    n - 1), so that no pair is looked at.
+
+    Args:
+        features: (N, D).
+        decisions: Classes (N,) in 0..K - 1.
+    """
+    values = features.double()
+    counts = torch.bincount(decisions, minlength=classes).double()
+    sums = torch.zeros(classes, values.shape[1], dtype=torch.float64).index_add_(0, decisions, values)
+    centred = values - (sums / counts.clamp(min=1).unsqueeze(1))[decisions]
+    squares = torch.zeros(classes, dtype=torch.float64).index_add_(0, decisions, centred.square().sum(1))
+    return (2 * squares / (counts - 1)).where(counts > 1, torch.nan).sqrt()
+
+
+def diversity(features: Tensor, decisions: Tensor, reference: Tensor) -> float | None:
+    """How far apart images of a class lie in feature space, as a multiple of how far apart those of a reference do.
+
+    sum over c of n_c s_c / r_c / sum over c of n_c, with s_c and r_c the `class_spread` of images and reference and n_c
+    the number of images, over classes for which both are there and r_c is not 0. So every image counts alike, the
+    reference itself has 1, and copies of one image per class have 0. None where there is no such class.
+
+    Args:
+        features: (N, D).
+        decisions: Classes (N,) in 0..K - 1.
+        reference: `class_spread` of the reference, (K,).
+    """
+    spread = class_spread(features, decisions, len(reference))
+    counts = torch.bincount(decisions, minlength=len(reference)).double()
+    told = spread.isfinite() & (reference > 0)
+    if not told.any():
+        return None
+    return float((counts * spread / reference)[told].sum() / counts[told].sum())
