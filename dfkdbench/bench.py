@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dfkdbench.compatibility import trains_on_real_samples
-from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve
+from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve, several_teachers
 from dfkdbench.datasets.images import ImageSet, make_resident
 from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.descriptors import Method
@@ -30,6 +30,7 @@ from dfkdbench.sandbox import SandboxError, expand, worker_policy
 from dfkdbench.session import Launch
 from dfkdbench.teachers.card import TeacherBundle
 from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
+from dfkdbench.tuning import provenance_of
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Prepared:
             evaluation_device=torch.device(self.device),
             student_heads=self.cell.student.item.heads,
             readout_samples=self.readout_samples,
+            provenance=provenance_of(self.registry, plan),
         )
 
     def _launch(self, plan: Plan, folder: RunFolder, temporary: Path) -> Launch:
@@ -225,8 +227,8 @@ def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str
         if name is not None:
             registry.components[slot].get(name)
             layers.append((slot, name, f"--{slot}"))
-    if request.teacher_count > 1 and request.aggregator is None:
-        layers.append(("aggregator", "mean", "--teachers"))
+    if request.aggregator is None:
+        layers += several_teachers(request.teacher_count)
     layers += [parse_loss(registry, text) for text in request.losses]
     layers += [parse_setting(text) for text in request.settings]
     return layers

@@ -23,7 +23,7 @@ from dfkdbench.evaluate import evaluate
 from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_atomically, write_json
 from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
-from dfkdbench.records import HeadFigures, Result, environment, read_result, summarise
+from dfkdbench.records import HeadFigures, Provenance, Result, environment, read_result, summarise
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
@@ -53,6 +53,7 @@ class Bench:
         student_heads: Heads of the student by its description, or 0.
         readout_samples: Labelled real samples for the plan's readout, where it has one; used once the worker has ended.
         notify: `notify(hook, participants, **arguments)` calls the observers.
+        provenance: How the plan's values came about, for the record.
     """
 
     test_set: ImageSet
@@ -62,6 +63,7 @@ class Bench:
     evaluation_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     student_heads: int = 0
     readout_samples: ImageSet | None = None
+    provenance: Provenance | None = None
 
 
 def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result:
@@ -230,7 +232,15 @@ class _Trial:
             heads = self._judge_heads()
         ordered = [self.evaluations[index] for index in sorted(self.evaluations)]
         result = summarise(
-            self.plan, status, error, ordered, self.last, self.isolation, self.bench.teacher_accuracy, heads
+            self.plan,
+            status,
+            error,
+            ordered,
+            self.last,
+            self.isolation,
+            self.bench.teacher_accuracy,
+            heads,
+            self.bench.provenance,
         )
         write_json(self.folder.result, result.model_dump(mode="json"))
         for checkpoint in self.folder.checkpoints.iterdir():

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dfkdbench import __version__
+from dfkdbench.descriptors import Tuning
 from dfkdbench.errors import DataError, IntegrityError
 from dfkdbench.files import canonical_json, read_json, sha256_of
 from dfkdbench.plan import Plan
@@ -69,6 +70,19 @@ class HeadFigures:
     readout: ReadoutFigures | None = None
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """How the values of a run came about; see `dfkdbench.tuning`.
+
+    Attributes:
+        changed: Dotted keys whose values are not those of the method's preset for the cell.
+        tunings: How the preset's values were chosen, the recipe's first, each once.
+    """
+
+    changed: tuple[str, ...]
+    tunings: tuple[Tuning, ...]
+
+
 class Result(BaseModel):
     """The record of a run.
 
@@ -79,6 +93,10 @@ class Result(BaseModel):
     Of a student with several heads: the accuracy of each, their mean, and `accuracy_ensemble`, that of all together.
     Where a readout of the heads was fitted on `readout_samples` labelled real samples, `accuracy_final` is the
     readout's, and the league says so. The ensemble's accuracy and the curve stay without real samples.
+
+    `changed_settings` and `tuning` are those of `Provenance`, and None in a record that does not say. They are what
+    the method's package said when the run ended; no hash holds them, and `dfkdbench.tuning.changed_settings` finds the
+    former again from the plan.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -120,6 +138,13 @@ class Result(BaseModel):
     readout: str | None = None
     readout_samples: int = 0
     readout_sha256: str | None = None
+    changed_settings: tuple[str, ...] | None = None
+    tuning: tuple[Tuning, ...] | None = None
+
+    @property
+    def tuned(self) -> bool | None:
+        """Whether a setting was changed away from the preset: such a run never ranks. None where it is not known."""
+        return None if self.changed_settings is None else bool(self.changed_settings)
 
 
 def summarise(
@@ -131,6 +156,7 @@ def summarise(
     isolation: str,
     teacher_accuracy: float,
     heads: HeadFigures | None = None,
+    provenance: Provenance | None = None,
 ) -> Result:
     """The record of a run from its evaluations and the worker's last report."""
     curve = np.array([evaluation["accuracy"] for evaluation in evaluations], dtype=float)
@@ -174,6 +200,8 @@ def summarise(
         readout=readout.name if readout else None,
         readout_samples=readout.samples if readout else 0,
         readout_sha256=readout.sha256 if readout else None,
+        changed_settings=provenance.changed if provenance else None,
+        tuning=provenance.tunings if provenance else None,
     )
 
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from tabulate import tabulate
 
 from dfkdbench.hookspecs import hookimpl
+from dfkdbench.tuning import changed_settings
 
 if TYPE_CHECKING:
     from dfkdbench.bench import Prepared
@@ -63,6 +64,8 @@ class Console:
             f"budget   {plan.budget.name}: {plan.student_steps:,} student and {plan.generator_steps:,} generator steps "
             f"at batch {plan.recipe.batch_size}"
         )
+        if changed := changed_settings(prepared.registry, plan):
+            self(f"settings changed away from the preset, so that the run never ranks: {', '.join(changed)}")
         self(f"device   {plan.device}, {where}, isolation {prepared.request.isolation}")
         if plan.readout is not None and prepared.readout_samples is not None:
             self(

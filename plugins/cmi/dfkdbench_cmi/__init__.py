@@ -6,7 +6,7 @@ arXiv 2105.08584. Values follow the official script for training from scratch; w
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import NOT_RECORDED, PUBLISHED, Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_cmi.options import ContrastiveOptions, ReinitialisedOptions
@@ -92,10 +92,10 @@ _AS_FOR_CIFAR10 = f"{_OWN}as for CIFAR-10, no script was released"
 
 
 def _rounds_of_the_paper(rounds: int) -> tuple[Preset, ...]:
-    cells = (("cifar10", _SCRIPT), ("cifar100", _AS_FOR_CIFAR10))
+    cells = (("cifar10", _SCRIPT, PUBLISHED), ("cifar100", _AS_FOR_CIFAR10, NOT_RECORDED))
     return tuple(
-        Preset({"phases.distil.rounds": rounds}, dataset=dataset, budget="paper", source=source)
-        for dataset, source in cells
+        Preset({"phases.distil.rounds": rounds}, dataset=dataset, budget="paper", source=source, tuning=tuning)
+        for dataset, source, tuning in cells
     )
 
 
@@ -104,6 +104,7 @@ PRESETS = (
         {"losses.contrastive.instances": "stages"},
         pair="resnet34:resnet18",
         source="official code: features of four stages for ResNet-34",
+        tuning=PUBLISHED,
     ),
     Preset(
         {"generator.augmentation": "crop", "losses.contrastive.flip": False}, dataset="svhn", source=f"{_OWN}digits"
@@ -111,7 +112,12 @@ PRESETS = (
     Preset(
         {"generator.augmentation": "crop", "losses.contrastive.flip": False}, dataset="mnist", source=f"{_OWN}digits"
     ),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen by test accuracy on digits, seeds 10-11; small network"),
+    Preset(
+        _DIGITS,
+        dataset="digits",
+        source=f"{_OWN}chosen by test accuracy on digits, seeds 10-11; small network",
+        tuning=Tuning("test accuracy", trials=17, cells=("digits resnet_s:resnet_xs",), seeds=(0, 1, 10, 11)),
+    ),
     Preset(_QUICK_DIGITS, dataset="digits", budget="quick", source=f"{_OWN}ten rounds"),
     Preset(_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
@@ -122,6 +128,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=(*_rounds_of_the_paper(200), *PRESETS),
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 POOL_METHOD = Method(
@@ -136,6 +143,7 @@ POOL_METHOD = Method(
         Preset(_POOL_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
     ),
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 
