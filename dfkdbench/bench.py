@@ -6,7 +6,7 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,16 @@ class Prepared:
         samples = self.readout_samples.fingerprint() if self.readout_samples else None
         return make_plan(self.method, self.resolved, self.cell, hashes, seed, self.device, fingerprint, samples)
 
+    def with_settings(self, settings: Sequence[str]) -> Prepared:
+        """The same with further "key=value" settings; nothing is loaded again.
+
+        Raises:
+            DfkdbenchError: A key or value that does not fit.
+        """
+        request = replace(self.request, settings=(*self.request.settings, *settings))
+        resolved = _resolve(self.registry, self.method, self.cell, request)
+        return replace(self, request=request, resolved=resolved)
+
     def bench(self, plan: Plan) -> Bench:
         """What the judge brings to a plan."""
         return Bench(
@@ -153,9 +163,7 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     method = registry.methods.get(request.plugin)
     cell = _find_cell(registry, request)
     spec = cell.dataset.item
-    overrides = _overrides(registry, request)
-    resolved = resolve(registry, method.item, (spec.name, cell.pair, cell.budget_name), overrides)
-    _refuse_foreign_real_samples(method, resolved)
+    resolved = _resolve(registry, method, cell, request)
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
@@ -217,6 +225,14 @@ def _find_cell(registry: Registry, request: Request) -> Cell:
         raise unknown_name("budget", budget_name, spec.budgets, f"dfkdbench describe {spec.name}")
     models = registry.models
     return Cell(dataset, models.get(teacher), models.get(student), budget_name, spec.budgets[budget_name])
+
+
+def _resolve(registry: Registry, method: Owned[Method], cell: Cell, request: Request) -> Resolved:
+    """The recipe of a request, checked for what only the core's own code may see."""
+    names = (cell.dataset.item.name, cell.pair, cell.budget_name)
+    resolved = resolve(registry, method.item, names, _overrides(registry, request))
+    _refuse_foreign_real_samples(method, resolved)
+    return resolved
 
 
 def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str]]:
