@@ -92,7 +92,7 @@ def in_words(studies: Sequence[MethodStudy]) -> str:
         )
         failed = 100 * figures["failure_rate"].mean
         told.append(
-            f"{study.method}, mean of {len(study.seeds)} seeds, in percent: preset {figures['base'].mean:.1f}, "
+            f"{study.method}, mean of {_seeds(study)}, in percent: preset {figures['base'].mean:.1f}, "
             f"loss off the preset {figures['loss'].mean:.1f}, failed {failed:.0f} of 100. {points}."
         )
     return " ".join(told)
@@ -150,11 +150,15 @@ def _legend(studies: Sequence[MethodStudy]) -> list[str]:
     parts, x = [], 12.0
     for index, study in enumerate(studies):
         style, mark = index % len(_LIGHT), _MARKS[index % len(_MARKS)]
-        label = f"{study.method} ({len(study.seeds)} seeds)"
+        label = f"{study.method} ({_seeds(study)})"
         parts += [path(f"M{x:.1f} 44h36", f"line{style}"), path(mark.format(x=x + 18, y=44.0), f"mark{style}")]
         parts.append(text(x + 44, 48, label))
         x += 44 + 7.2 * len(label) + 24
     return [*parts, text(x, 48, "cross: failed; y: final accuracy in %")]
+
+
+def _seeds(study: MethodStudy) -> str:
+    return "1 seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
 
 
 def _range_of(studies: Sequence[MethodStudy]) -> tuple[float, float]:

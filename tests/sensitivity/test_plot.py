@@ -34,7 +34,7 @@ def pair(make_study: MakeStudy) -> list[MethodStudy]:
 def test_svg__a_panel_for_each_setting_and_a_line_for_each_method(pair: list[MethodStudy]) -> None:
     root = ElementTree.fromstring(sensitivity_svg(pair, "Digits"))
     texts = [element.text for element in root.iter(f"{SVG}text")]
-    assert [texts.count(name) for name in ("a", "b", "toy (2 seeds)", "other (1 seeds)", "preset")] == [1, 1, 1, 1, 2]
+    assert [texts.count(name) for name in ("a", "b", "toy (2 seeds)", "other (1 seed)", "preset")] == [1, 1, 1, 1, 2]
     assert len(paths(root, "line0")) == len(paths(root, "line1")) == 2 + 1  # two panels and the legend
     assert len(paths(root, "mark0")) == 2 * 3 + 1
     assert len(paths(root, "failed0")) == 1
