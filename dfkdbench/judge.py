@@ -23,10 +23,11 @@ from dfkdbench.evaluate import evaluate
 from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_atomically, write_json
 from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
-from dfkdbench.records import HeadFigures, Provenance, Result, environment, read_result, summarise
+from dfkdbench.records import HeadFigures, Result, environment, read_result, summarise
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.samples import write_sheet
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
+from dfkdbench.tuning import Provenance
 from dfkdbench.weights import load_weights, parse_weights
 from dfkdbench.workerprocess import IN_PROCESS, first_line, signals_to, temporary_folder, training_process
 

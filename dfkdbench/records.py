@@ -20,6 +20,7 @@ from dfkdbench.errors import DataError, IntegrityError
 from dfkdbench.files import canonical_json, read_json, sha256_of
 from dfkdbench.plan import Plan
 from dfkdbench.registry import CORE
+from dfkdbench.tuning import Provenance
 
 if TYPE_CHECKING:
     import pandas
@@ -68,19 +69,6 @@ class HeadFigures:
     accuracies: tuple[float, ...]
     ensemble: float
     readout: ReadoutFigures | None = None
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """How the values of a run came about; see `dfkdbench.tuning`.
-
-    Attributes:
-        changed: Dotted keys whose values are not those of the method's preset for the cell.
-        tunings: How the preset's values were chosen, the recipe's first, each once.
-    """
-
-    changed: tuple[str, ...]
-    tunings: tuple[Tuning, ...]
 
 
 class Result(BaseModel):

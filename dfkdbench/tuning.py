@@ -6,16 +6,29 @@ Nothing here can change a run or its id. It goes into the record, so that a tabl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dfkdbench.config import LOSS_GROUPS, SLOTS, Resolved, flatten, resolve, several_teachers
 from dfkdbench.descriptors import Method, Tuning
 from dfkdbench.plan import Plan
-from dfkdbench.records import Provenance
 from dfkdbench.registry import Registry
 
 _LEAST_KNOWN_FIRST = ("not recorded", "data-free validation", "publication")
 _IN_WORDS = {"publication": "from a publication", "nothing": "set without a trial", "not recorded": "not recorded"}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the record of a run says of its values.
+
+    Attributes:
+        changed: Dotted keys whose values are not those of the method's preset for the cell.
+        tunings: How the preset's values were chosen, the recipe's first, each once.
+    """
+
+    changed: tuple[str, ...]
+    tunings: tuple[Tuning, ...]
 
 
 def provenance_of(registry: Registry, plan: Plan) -> Provenance:
@@ -24,8 +37,7 @@ def provenance_of(registry: Registry, plan: Plan) -> Provenance:
     Raises:
         UnknownNameError: The method of the plan is not installed.
     """
-    method = registry.methods.get(f"{plan.distribution}:{plan.plugin}").item
-    cell = (plan.input.dataset, plan.pair, plan.budget.name)
+    method, cell = _origin(registry, plan)
     return Provenance(changed_settings(registry, plan), tunings_of(method, cell))
 
 
@@ -38,8 +50,7 @@ def changed_settings(registry: Registry, plan: Plan) -> tuple[str, ...]:
     Raises:
         UnknownNameError: The method of the plan is not installed.
     """
-    method = registry.methods.get(f"{plan.distribution}:{plan.plugin}").item
-    cell = (plan.input.dataset, plan.pair, plan.budget.name)
+    method, cell = _origin(registry, plan)
     preset = _settings(resolve(registry, method, cell, several_teachers(len(plan.teachers))))
     chosen = _settings(plan)
     changed = []
@@ -79,6 +90,12 @@ def summary(tunings: Sequence[Tuning] | None, dataset: str, pair: str) -> str:
         return f"test accuracy {'here' if any(f'{dataset} {pair}' in cells for cells in tested) else 'elsewhere'}"
     known = {tuning.selected_by for tuning in tunings}
     return next((by for by in _LEAST_KNOWN_FIRST if by in known), "nothing")
+
+
+def _origin(registry: Registry, plan: Plan) -> tuple[Method, tuple[str, str, str]]:
+    """The method that a plan was made of, as installed, and its cell."""
+    method = registry.methods.get(f"{plan.distribution}:{plan.plugin}").item
+    return method, (plan.input.dataset, plan.pair, plan.budget.name)
 
 
 class _Settings(NamedTuple):

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import dfkdbench
+from dfkdbench.cli import main
 from dfkdbench.config import resolve, several_teachers
 from dfkdbench.descriptors import NOT_RECORDED, PUBLISHED, UNTUNED, Method, Preset, Tuning
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.recipe import LossChoice, Recipe
-from dfkdbench.records import Provenance, Result, read_result, summarise
+from dfkdbench.records import Result, read_result, summarise
 from dfkdbench.registry import CORE, Owned, Registry, load_registry
-from dfkdbench.tuning import changed_settings, in_words, provenance_of, summary, tunings_of
+from dfkdbench.tuning import Provenance, changed_settings, in_words, provenance_of, summary, tunings_of
 
 HERE = "digits lenet_s:lenet_xs"
 TESTED = Tuning("test accuracy", trials=12, cells=(HERE,), seeds=(10, 11))
@@ -147,6 +149,13 @@ def test_record__keeps_both_and_older_ones_say_nothing(registry: Registry, tmp_p
     older = Result.model_validate(kept)
     assert (older.changed_settings, older.tuning, older.tuned) == (None, None, None)
     assert not summarise(plan_of(registry), "failed", "", [], {}, "", 99.0, provenance=Provenance((), ())).tuned
+
+
+def test_run__says_before_it_starts_that_it_will_not_rank() -> None:
+    plain = ["run", "--plugin", "noise", "--dataset", "digits", "--dry-run"]
+    done = CliRunner().invoke(main, [*plain, "--set", "student.lr=0.05"])
+    assert "settings changed away from the preset, so that the run never ranks: student.lr\n" in done.stderr
+    assert "settings changed" not in CliRunner().invoke(main, [*plain, "--set", "student.lr=0.005"]).stderr
 
 
 def test_run__its_record_says_what_was_changed(tmp_path: Path) -> None:

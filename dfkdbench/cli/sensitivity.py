@@ -138,7 +138,8 @@ def _report(studies: list[PlannedStudy], jobs: list[Job], folder: Path) -> None:
     from dfkdbench.cli import sensitivity_output as output
     from dfkdbench.sensitivity.study import measure
 
-    found = [measure(study, [job for job in jobs if job.study is study]) for study in studies]
-    told = output.report(found, jobs)
+    runs = [[job for job in jobs if job.study is study] for study in studies]
+    measured = [(measure(study, mine), mine) for study, mine in zip(studies, runs, strict=True)]
+    told = output.report(measured)
     output.print_tables(told)
-    output.write_files(found, told, folder)
+    output.write_files([study for study, _ in measured], told, folder)

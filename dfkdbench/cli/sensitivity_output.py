@@ -24,6 +24,7 @@ from dfkdbench.sensitivity.figures import (
     summary,
     verdict,
 )
+from dfkdbench.sensitivity.grid import scaled
 from dfkdbench.sensitivity.plot import sensitivity_svg
 from dfkdbench.sensitivity.study import Job
 from dfkdbench.statistics.intervals import Interval
@@ -36,8 +37,10 @@ _RUN_COLUMNS = (
 _PERCENT_OF = {"failure_rate": 100.0}
 
 
-def report(studies: Sequence[MethodStudy], jobs: Sequence[Job]) -> Row:
-    """A study as values that JSON can hold."""
+def report(measured: Sequence[tuple[MethodStudy, Sequence[Job]]]) -> Row:
+    """The studies of several methods, each with its runs, as values that JSON can hold."""
+    studies = [study for study, _ in measured]
+    jobs = [job for _, mine in measured for job in mine]
     plan = jobs[0].plan
     results = [result for job in jobs if (result := job.record()) is not None]
     return {
@@ -51,11 +54,11 @@ def report(studies: Sequence[MethodStudy], jobs: Sequence[Job]) -> Row:
         "runs": len(jobs),
         "runs_done": len(results),
         "train_seconds": sum(result.train_seconds for result in results),
-        "methods": [_method_row(study, jobs) for study in studies],
+        "methods": [_method_row(study, mine) for study, mine in measured],
         "settings": [row for study in studies for row in _setting_rows(study)],
         "comparisons": [_comparison_row(*pair) for pair in combinations(studies, 2)],
-        "records": [row for study in studies for row in _record_rows(study, jobs)],
-        "notes": _notes(studies, jobs),
+        "records": [row for study, mine in measured for row in _record_rows(study, mine)],
+        "notes": [*_notes(studies), *(note for study, mine in measured for note in _notes_of(study, mine))],
     }
 
 
@@ -112,12 +115,11 @@ def write_files(studies: Sequence[MethodStudy], told: Row, folder: Path) -> None
 def _method_row(study: MethodStudy, jobs: Sequence[Job]) -> Row:
     found = lines(study)
     worst = most_sensitive(found) if found else None
-    mine = [job for job in jobs if job.study.method == study.method]
     return {
         "method": study.method,
         "league": study.league,
         "seeds": list(study.seeds),
-        "runs": len(mine),
+        "runs": len(jobs),
         "runs_done": len(study.base) + sum(map(len, study.varied.values())),
         **{name: _interval(interval) for name, interval in summary(study).items()},
         "failures": sum(line.failures for line in found),
@@ -157,8 +159,6 @@ def _record_rows(study: MethodStudy, jobs: Sequence[Job]) -> list[Row]:
     """One row a run that has a record."""
     rows = []
     for job in jobs:
-        if job.study.method != study.method:
-            continue
         setting, factor = job.point
         outcome = study.varied.get(job.seed, {}).get(job.point) if setting else study.base.get(job.seed)
         if outcome is None:
@@ -171,7 +171,7 @@ def _record_rows(study: MethodStudy, jobs: Sequence[Job]) -> list[Row]:
                 "setting": setting or "preset",
                 "preset_value": preset,
                 "factor": factor,
-                "value": None if preset is None else float(f"{preset * factor:.12g}"),
+                "value": None if preset is None else scaled(preset, factor),
                 "seed": job.seed,
                 "accuracy": outcome.accuracy,
                 "failure": outcome.failure,
@@ -191,22 +191,24 @@ def _csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _notes(studies: Sequence[MethodStudy], jobs: Sequence[Job]) -> list[str]:
+def _notes(studies: Sequence[MethodStudy]) -> list[str]:
     notes = [verdict(*pair) for pair in combinations(studies, 2)]
     if len({study.league for study in studies}) > 1:
         notes.append(
             "The methods are of different leagues: what they lose off their presets is compared, not what they reach."
         )
-    for study in studies:
-        wanted = {job.seed for job in jobs}
-        if missing := sorted(wanted - {*study.seeds}):
-            notes.append(
-                f"{study.method}: seed {', '.join(map(str, missing))} has runs without a record and enters no figure."
-            )
-        if failed := [f"seed {seed} ({study.base[seed].failure})" for seed in study.seeds if study.base[seed].failure]:
-            notes.append(f"{study.method}: the preset itself failed: {', '.join(failed)}.")
-        for variation, reason in study.refused.items():
-            notes.append(f"{study.method}: {variation.text} is refused and left out: {reason}")
+    return notes
+
+
+def _notes_of(study: MethodStudy, jobs: Sequence[Job]) -> list[str]:
+    notes = []
+    if missing := sorted({job.seed for job in jobs} - {*study.seeds}):
+        seeds = ", ".join(map(str, missing))
+        notes.append(f"{study.method}: seed {seeds} has runs without a record and enters no figure.")
+    if failed := [f"seed {seed} ({study.base[seed].failure})" for seed in study.seeds if study.base[seed].failure]:
+        notes.append(f"{study.method}: the preset itself failed: {', '.join(failed)}.")
+    for variation, reason in study.refused.items():
+        notes.append(f"{study.method}: {variation.text} is refused and left out: {reason}")
     return notes
 
 

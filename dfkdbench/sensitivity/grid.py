@@ -11,7 +11,6 @@ from dfkdbench.errors import ConfigError, nearest
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 _DIGITS = 12
-"""Significant digits of a varied value: it is what a user would write, without the dust of a multiplication."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,12 @@ def variations(settings: dict[str, float], factors: Sequence[float]) -> Iterator
     for setting, value in settings.items():
         for factor in factors:
             if factor != 1:
-                yield Variation(setting, factor, float(f"{value * factor:.{_DIGITS}g}"))
+                yield Variation(setting, factor, scaled(value, factor))
+
+
+def scaled(value: float, factor: float) -> float:
+    """A varied value, as a user would write it: without the dust of a multiplication."""
+    return float(f"{value * factor:.{_DIGITS}g}")
 
 
 def _is_rate(key: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -122,3 +124,10 @@ def test_choose_settings__by_key_and_by_pattern() -> None:
 def test_choose_settings__of_a_method_without_them_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"'toy' has no .* Did you mean 'student.lr'\? It has: student.lr."):
         choose_settings({"student.lr": 0.1}, ("student.rl",), "toy")
+
+
+def test_package__plans_and_reads_without_torch() -> None:
+    code = "import sys, dfkdbench.sensitivity.study, dfkdbench.sensitivity.plot; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert "dfkdbench.sensitivity.figures" in done.stdout
+    assert not {"torch", "pandas", "torchvision"} & set(done.stdout.split())
