@@ -232,16 +232,9 @@ class _Trial:
             write_sheet(self.folder.raw_samples, self.folder.samples, self.plan.input)
             heads = self._judge_heads()
         ordered = [self.evaluations[index] for index in sorted(self.evaluations)]
+        bench, last, isolation = self.bench, self.last, self.isolation
         result = summarise(
-            self.plan,
-            status,
-            error,
-            ordered,
-            self.last,
-            self.isolation,
-            self.bench.teacher_accuracy,
-            heads,
-            self.bench.provenance,
+            self.plan, status, error, ordered, last, isolation, bench.teacher_accuracy, heads, bench.provenance
         )
         write_json(self.folder.result, result.model_dump(mode="json"))
         for checkpoint in self.folder.checkpoints.iterdir():
