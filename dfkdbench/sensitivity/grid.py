@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from dfkdbench.config import LOSS_GROUPS, Resolved, flatten
 from dfkdbench.errors import ConfigError, nearest
 
-FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 _DIGITS = 12
 
 
