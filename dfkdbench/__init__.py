@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dfkdbench.api import load_results, run
-    from dfkdbench.descriptors import API, Component, DatasetSpec, Method, ModelSpec, Preset
+    from dfkdbench.descriptors import API, Component, DatasetSpec, Method, ModelSpec, Preset, Tuning
     from dfkdbench.errors import DfkdbenchError
     from dfkdbench.hookspecs import hookimpl
     from dfkdbench.recipe import (
@@ -39,6 +39,7 @@ _HOME = {
     "Method": "descriptors",
     "ModelSpec": "descriptors",
     "Preset": "descriptors",
+    "Tuning": "descriptors",
     "DfkdbenchError": "errors",
     "hookimpl": "hookspecs",
     "LossChoice": "recipe",
@@ -66,6 +67,7 @@ __all__ = [
     "Preset",
     "Recipe",
     "StudentUpdateOptions",
+    "Tuning",
     "__version__",
     "hookimpl",
     "load_results",

@@ -6,14 +6,14 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from dfkdbench.compatibility import trains_on_real_samples
-from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve
+from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve, several_teachers
 from dfkdbench.datasets.images import ImageSet, make_resident
 from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.descriptors import Method
@@ -31,6 +31,7 @@ from dfkdbench.sandbox.worker import SHARED_MEMORY
 from dfkdbench.session import Launch, TeacherLaunch
 from dfkdbench.teachers.card import TeacherBundle
 from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
+from dfkdbench.tuning import provenance_of
 from dfkdbench.workerprocess import IN_PROCESS
 
 
@@ -90,6 +91,16 @@ class Prepared:
         samples = self.readout_samples.fingerprint() if self.readout_samples else None
         return make_plan(self.method, self.resolved, self.cell, hashes, seed, self.device, fingerprint, samples)
 
+    def with_settings(self, settings: Sequence[str]) -> Prepared:
+        """The same with further "key=value" settings; nothing is loaded again.
+
+        Raises:
+            DfkdbenchError: A key or value that does not fit.
+        """
+        request = replace(self.request, settings=(*self.request.settings, *settings))
+        resolved = _resolve(self.registry, self.method, self.cell, request)
+        return replace(self, request=request, resolved=resolved)
+
     def bench(self, plan: Plan) -> Bench:
         """What the judge brings to a plan."""
         return Bench(
@@ -101,6 +112,7 @@ class Prepared:
             evaluation_device=torch.device(self.device),
             student_heads=self.cell.student.item.heads,
             readout_samples=self.readout_samples,
+            provenance=provenance_of(self.registry, plan),
         )
 
     def _launch(self, plan: Plan, folder: RunFolder, temporary: Path, apart: Path) -> Launch:
@@ -169,9 +181,7 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     method = registry.methods.get(request.plugin)
     cell = _find_cell(registry, request)
     spec = cell.dataset.item
-    overrides = _overrides(registry, request)
-    resolved = resolve(registry, method.item, (spec.name, cell.pair, cell.budget_name), overrides)
-    refuse_foreign_real_samples(method, resolved)
+    resolved = _resolve(registry, method, cell, request)
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
@@ -235,6 +245,14 @@ def _find_cell(registry: Registry, request: Request) -> Cell:
     return Cell(dataset, models.get(teacher), models.get(student), budget_name, spec.budgets[budget_name])
 
 
+def _resolve(registry: Registry, method: Owned[Method], cell: Cell, request: Request) -> Resolved:
+    """The recipe of a request, checked for what only the core's own code may see."""
+    names = (cell.dataset.item.name, cell.pair, cell.budget_name)
+    resolved = resolve(registry, method.item, names, _overrides(registry, request))
+    refuse_foreign_real_samples(method, resolved)
+    return resolved
+
+
 def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str]]:
     """All layers above the presets, in rising precedence."""
     layers = read_config_file(request.config_file) if request.config_file else []
@@ -243,8 +261,8 @@ def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str
         if name is not None:
             registry.components[slot].get(name)
             layers.append((slot, name, f"--{slot}"))
-    if request.teacher_count > 1 and request.aggregator is None:
-        layers.append(("aggregator", "mean", "--teachers"))
+    if request.aggregator is None:
+        layers += several_teachers(request.teacher_count)
     layers += [parse_loss(registry, text) for text in request.losses]
     layers += [parse_setting(text) for text in request.settings]
     return layers

@@ -111,6 +111,11 @@ class ResolvedPart:
         """The part's description."""
         return self.owned.item
 
+    @property
+    def name(self) -> str:
+        """The part's name."""
+        return self.owned.item.name
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -168,7 +173,12 @@ def read_config_file(path: Path) -> list[Setting]:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"Can't read the configuration file {path}: {error}") from None
-    return [(key, value, path.name) for key, value in _flatten(tree)]
+    return [(key, value, path.name) for key, value in flatten(tree)]
+
+
+def several_teachers(count: int) -> list[Setting]:
+    """What the number of teachers puts above the presets."""
+    return [("aggregator", "mean", "--teachers")] if count > 1 else []
 
 
 def parse_setting(text: str) -> Setting:
@@ -263,9 +273,10 @@ def _put_nested(tree: dict[str, Any], path: list[str], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings, with dotted keys."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

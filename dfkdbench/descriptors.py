@@ -105,12 +105,48 @@ class Component:
     paper: str = ""
 
 
+SelectedBy = Literal["not recorded", "publication", "nothing", "data-free validation", "test accuracy"]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How values were chosen: what was tried, where, and what decided.
+
+    Attributes:
+        selected_by: "publication": taken over from a paper or its code; how its authors chose is not known here.
+            "nothing": set before any run. "data-free validation": by runs that no real sample judged. "test accuracy":
+            by accuracies on the test set of `cells`. "not recorded": nobody wrote it down.
+        trials: Settings that were compared, the one chosen included; None where the number is not recorded.
+        cells: Development cells, each as "DATASET TEACHER:STUDENT".
+        seeds: Seeds that the trials ran with; empty where they are not recorded.
+
+    Raises:
+        ValueError: Values chosen by test accuracy without a cell.
+    """
+
+    selected_by: SelectedBy = "not recorded"
+    trials: int | None = None
+    cells: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.selected_by == "test accuracy" and not self.cells:
+            raise ValueError("A tuning by test accuracy names the cells that it looked at.")
+
+
+NOT_RECORDED = Tuning()
+PUBLISHED = Tuning("publication")
+UNTUNED = Tuning("nothing", trials=0)
+
+
 @dataclass(frozen=True)
 class Preset:
     """Values that hold for some cells only. An empty field matches everything; later presets win.
 
     Attributes:
         values: Dotted recipe key -> value, as after `--set`.
+        source: Where the values are from, in a few words.
+        tuning: How they were chosen. It goes into records, not into run ids.
     """
 
     values: Mapping[str, Any]
@@ -118,6 +154,7 @@ class Preset:
     pair: str | None = None
     budget: str | None = None
     source: str = ""
+    tuning: Tuning = NOT_RECORDED
 
     def matches(self, dataset: str, pair: str, budget: str) -> bool:
         """Whether the preset holds for this cell."""
@@ -135,6 +172,7 @@ class Method:
         loop: "package.module:Class" of a loop of its own, or None for the standard loop.
         honours: Slots that such a loop uses, and `student_update` where it takes its student steps so; an override of
             another is refused at plan time.
+        tuning: How the values of `recipe` were chosen; those of a preset say so themselves.
     """
 
     name: str
@@ -147,6 +185,7 @@ class Method:
     version: str = "1"
     paper: str = ""
     aliases: tuple[str, ...] = ()
+    tuning: Tuning = NOT_RECORDED
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import torch
 from dfkdbench.assembly import build_network
 from dfkdbench.budgets import OVER_BUDGET, Clock, overspent
 from dfkdbench.datasets.images import ImageSet
+from dfkdbench.environment import environment
 from dfkdbench.errors import IntegrityError, RunError
 from dfkdbench.evaluate import judge_student
 from dfkdbench.figures.final import judge_images
@@ -26,11 +27,12 @@ from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_ato
 from dfkdbench.handover import HandedOver, read_images
 from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
-from dfkdbench.records import HeadFigures, Result, environment, read_result, summarise
+from dfkdbench.records import HeadFigures, Result, read_result, summarise
 from dfkdbench.reports import ReportReader
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
 from dfkdbench.teacherhost import TeacherHost, teacher_process
+from dfkdbench.tuning import Provenance
 from dfkdbench.weights import load_weights, parse_weights, size_limit
 from dfkdbench.workerprocess import IN_PROCESS, first_line, signals_to, temporary_folder, training_process
 
@@ -57,6 +59,7 @@ class Bench:
         student_heads: Heads of the student by its description, or 0.
         readout_samples: Labelled real samples for the plan's readout, where it has one; used once the worker has ended.
         notify: `notify(hook, participants, **arguments)` calls the observers.
+        provenance: How the plan's values came about, for the record.
     """
 
     test_set: ImageSet
@@ -67,6 +70,7 @@ class Bench:
     evaluation_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     student_heads: int = 0
     readout_samples: ImageSet | None = None
+    provenance: Provenance | None = None
 
 
 def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result:
@@ -260,6 +264,7 @@ class _Trial:
             heads,
             self.class_accuracies,
             images,
+            self.bench.provenance,
         )
         write_json(self.folder.result, result.model_dump(mode="json"))
         for checkpoint in self.folder.checkpoints.iterdir():

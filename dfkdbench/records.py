@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dfkdbench import __version__
+from dfkdbench.descriptors import Tuning
+from dfkdbench.environment import hardware_name
 from dfkdbench.errors import DataError, IntegrityError
 from dfkdbench.figures.curve import curve_figures
 from dfkdbench.figures.imagefigures import ImageFigures
 from dfkdbench.files import canonical_json, read_json, sha256_of
 from dfkdbench.plan import Plan
-from dfkdbench.registry import CORE
+from dfkdbench.tuning import Provenance
 
 if TYPE_CHECKING:
     import pandas
@@ -86,6 +84,10 @@ class Result(BaseModel):
     Of a student with several heads: the accuracy of each, their mean, and `accuracy_ensemble`, that of all together.
     Where a readout of the heads was fitted on `readout_samples` labelled real samples, `accuracy_final` is the
     readout's, and the league says so. The ensemble's accuracy and the curve stay without real samples.
+
+    `changed_settings` and `tuning` are those of `Provenance`, and None in a record that does not say. They are what
+    the method's package said when the run ended; no hash holds them, and `dfkdbench.tuning.changed_settings` finds the
+    former again from the plan.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -133,6 +135,13 @@ class Result(BaseModel):
     synthetic_class_balance: float | None = None
     synthetic_diversity: float | None = None
     synthetic_frechet: float | None = None
+    changed_settings: tuple[str, ...] | None = None
+    tuning: tuple[Tuning, ...] | None = None
+
+    @property
+    def tuned(self) -> bool | None:
+        """Whether a setting was changed away from the preset: such a run never ranks. None where it is not known."""
+        return None if self.changed_settings is None else bool(self.changed_settings)
 
 
 def summarise(
@@ -146,6 +155,7 @@ def summarise(
     heads: HeadFigures | None = None,
     class_accuracies: Sequence[float | None] = (),
     images: ImageFigures | None = None,
+    provenance: Provenance | None = None,
 ) -> Result:
     """The record of a run from its evaluations and the worker's last report.
 
@@ -197,6 +207,8 @@ def summarise(
         readout_sha256=readout.sha256 if readout else None,
         class_accuracies=tuple(class_accuracies),
         **(asdict(images) if images else {}),
+        changed_settings=provenance.changed if provenance else None,
+        tuning=provenance.tunings if provenance else None,
     )
 
 
@@ -259,40 +271,3 @@ def _final_figures(result: Result) -> dict[str, Any]:
     ended = result.status == "finished" and result.evaluations
     last = result.evaluations[-1].model_dump() if ended else {}
     return {name: last.get(name) for name in FINAL_FIGURES}
-
-
-def environment(plan: Plan) -> dict[str, Any]:
-    """Versions and hardware of this start. Not part of the run id."""
-    packages = ("torch", "torchvision", "numpy", "safetensors", *sorted(plan.participants - {CORE}))
-    return {
-        "packages": {CORE: __version__, **{name: _version_of(name) for name in packages}},
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "hardware": hardware_name(plan.device),
-        "cores": os.cpu_count(),
-    }
-
-
-def _version_of(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def hardware_name(device: str) -> str:
-    """The accelerator's name, or the processor's with its number of cores."""
-    if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.get_device_name(torch.device(device))
-    return f"{_processor()} ({os.cpu_count()} cores)"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

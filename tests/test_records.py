@@ -12,19 +12,11 @@ import pytest
 from dfkdbench import __version__
 from dfkdbench.config import resolve
 from dfkdbench.descriptors import Method
+from dfkdbench.environment import environment
 from dfkdbench.figures.imagefigures import ImageFigures
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.recipe import Recipe
-from dfkdbench.records import (
-    FINAL_FIGURES,
-    HeadFigures,
-    ReadoutFigures,
-    Result,
-    environment,
-    read_result,
-    results_frame,
-    summarise,
-)
+from dfkdbench.records import FINAL_FIGURES, HeadFigures, ReadoutFigures, Result, read_result, results_frame, summarise
 from dfkdbench.registry import Owned, Registry
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -28,6 +28,9 @@ COMMANDS = {
         "dfkdbench.cli.published:published", "Show figures that papers claim, with their sources."
     ),
     "compare": LazyCommand("dfkdbench.cli.compare:compare", "Compare methods: intervals, differences, ranks."),
+    "sensitivity": LazyCommand(
+        "dfkdbench.cli.sensitivity:sensitivity", "Vary loss weights and learning rates around methods' presets."
+    ),
     "teacher": LazyCommand("dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
     "doctor": LazyCommand("dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
 }

@@ -101,6 +101,8 @@ def _cell_row(cell: CellKey, entry: Entry) -> Row:
     interval = entry.interval
     notes = ["one seed: no interval" if interval and interval.half_width is None else ""]
     notes += [f"fewer than {MINIMUM_SEEDS} seeds" if 0 < len(entry.scores) < MINIMUM_SEEDS else ""]
+    notes = notes if entry.scores else ["no seed finished"]
+    notes += [f"settings changed: {', '.join(entry.changed)}" if entry.changed else ""]
     return {
         **cell._asdict(),
         "method": entry.method,
@@ -109,7 +111,7 @@ def _cell_row(cell: CellKey, entry: Entry) -> Row:
         "half_width": interval and interval.half_width,
         "seeds": sorted(entry.scores),
         "failures": {str(seed): status for seed, status in sorted(entry.failures.items())},
-        "note": "; ".join(filter(None, notes)) if entry.scores else "no seed finished",
+        "note": "; ".join(filter(None, notes)),
     }
 
 

@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from dfkdbench.budgets import OVER_BUDGET, expected_queries
 from dfkdbench.hookspecs import hookimpl
+from dfkdbench.tuning import changed_settings
 
 if TYPE_CHECKING:
     from dfkdbench.bench import Prepared
@@ -70,6 +71,8 @@ class Console:
                 f"         about {queries:,} teacher queries are planned and the tier has {limit:,}: the run would end "
                 f"as {OVER_BUDGET}. Fewer generator steps or a smaller generator batch would fit."
             )
+        if changed := changed_settings(prepared.registry, plan):
+            self(f"settings changed away from the preset, so that the run never ranks: {', '.join(changed)}")
         self(f"device   {plan.device}, {where}, isolation {prepared.request.isolation}")
         if plan.readout is not None and prepared.readout_samples is not None:
             self(

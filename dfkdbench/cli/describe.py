@@ -11,9 +11,10 @@ from dfkdbench.cli.optionrows import OptionRow, component_rows, recipe_rows
 from dfkdbench.cli.output import in_one_line, names, print_facts, print_json, print_table
 from dfkdbench.compatibility import league_of, needed_access
 from dfkdbench.config import resolve
-from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec
+from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec, Preset, Tuning
 from dfkdbench.errors import ConfigError, UnknownNameError, unknown_name
 from dfkdbench.registry import COMPONENT_KINDS, Owned, Registry, load_registry
+from dfkdbench.tuning import in_words
 
 Cell = tuple[str, str, str]
 """Data set, "teacher:student" pair and tier; empty strings where the cell is left open."""
@@ -112,11 +113,7 @@ def _describe_one(registry: Registry, kind: str, owned: Owned[Any], cell: Cell) 
 
 def _method_facts(registry: Registry, method: Method, cell: Cell) -> dict[str, str]:
     access = needed_access(method, resolve(registry, method, cell))
-    presets = [
-        f"{' '.join(part for part in (preset.dataset, preset.pair, preset.budget) if part) or 'everywhere'}"
-        + (f" ({preset.source})" if preset.source else "")
-        for preset in method.presets
-    ]
+    presets = [_scope(preset) + (f" ({preset.source})" if preset.source else "") for preset in method.presets]
     dataset, pair, tier = cell
     return {
         "summary": method.summary,
@@ -127,8 +124,22 @@ def _method_facts(registry: Registry, method: Method, cell: Cell) -> dict[str, s
         "sees": names(sorted(access)),
         "loop": method.loop or "standard",
         "presets": "; ".join(presets),
+        "tuning": tuning_facts(method, cell),
         "values": f"of {dataset}, {pair}, tier {tier}" if dataset else "of no data set; choose one with --dataset",
     }
+
+
+def _scope(preset: Preset) -> str:
+    return " ".join(part for part in (preset.dataset, preset.pair, preset.budget) if part) or "everywhere"
+
+
+def tuning_facts(method: Method, cell: Cell) -> str:
+    """How the values were chosen: those of a cell, or of the recipe and every preset."""
+    chosen: dict[Tuning, list[str]] = {method.tuning: ["recipe"]}
+    for preset in method.presets:
+        if not cell[0] or preset.matches(*cell):
+            chosen.setdefault(preset.tuning, []).append(_scope(preset))
+    return "; ".join(f"{', '.join(dict.fromkeys(scopes))}: {in_words(tuning)}" for tuning, scopes in chosen.items())
 
 
 def _component_facts(component: Component) -> dict[str, str]:

@@ -83,7 +83,7 @@ def _version_of(package: str) -> str:
 
 
 def _processor() -> str:
-    from dfkdbench.records import hardware_name
+    from dfkdbench.environment import hardware_name
 
     return f"{hardware_name('cpu')}, {available_cores()} usable here"
 

@@ -10,7 +10,7 @@ import click
 from dfkdbench.cli.output import print_remark
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     import pandas
 
@@ -42,6 +42,8 @@ _RUN_COLUMNS = {
     "teacher_accuracy": "teacher %",
     "train_seconds": "seconds",
     "isolation": "isolation",
+    "values": "values",
+    "chosen_by": "preset chosen by",
 }
 _RUN_FIGURES = {
     "plugin": "plugin",
@@ -64,6 +66,8 @@ _CELL_COLUMNS = {
     "seeds": "seeds",
     "failures": "failures",
     "train_seconds": "seconds",
+    "values": "values",
+    "chosen_by": "preset chosen by",
 }
 _CELL_FIGURES = {
     "plugin": "plugin",
@@ -74,6 +78,7 @@ _CELL_FIGURES = {
     "final": "final %",
     **_FIGURES,
 }
+_PROVENANCE = ("changed_settings", "tuning")
 _MEANS = ("worst_class_accuracy", *(name for name in _FIGURES if name != "worst"))
 _DECIMALS = {"accuracy_variance": 3, "train_seconds": 1, "synthetic_frechet": 1}
 
@@ -100,8 +105,9 @@ _DECIMALS = {"accuracy_variance": 3, "train_seconds": 1, "synthetic_frechet": 1}
 def results(runs: Path, style: str, by: str, columns: str) -> None:
     """Show a table of the records in a runs folder. Accuracies are in percent.
 
-    `final` is the accuracy at the end of the declared budget and the only one that ranks.
-    csv and json have every field, whatever the columns.
+    `final` is the accuracy at the end of the declared budget and the only one that ranks. `values` says whether
+    settings were changed away from the method's preset: such a run never ranks. The last column says how the preset
+    was chosen. csv and json have every field, whatever the columns.
     """
     from dfkdbench.records import find_results, results_frame, settings_of
 
@@ -153,10 +159,11 @@ def _by_cell(frame: pandas.DataFrame, settings: list[str]) -> pandas.DataFrame:
                 "failures": len(group) - len(finished),
                 "train_seconds": finished["train_seconds"].mean(),
                 **{name: pandas.to_numeric(finished[name]).mean() for name in _MEANS},
+                **{name: group[name].iloc[0] for name in _PROVENANCE},
             }
         )
     columns = [*_ORDER, "settings", "accuracy_final_mean", "accuracy_final_std", "teacher_accuracy"]
-    return pandas.DataFrame(rows, columns=[*columns, "seeds", "failures", "train_seconds", *_MEANS])
+    return pandas.DataFrame(rows, columns=[*columns, "seeds", "failures", "train_seconds", *_MEANS, *_PROVENANCE])
 
 
 def _print_frame(frame: pandas.DataFrame, columns: dict[str, str], style: str) -> None:
@@ -181,10 +188,29 @@ def _cell(row: Mapping[Hashable, Any], column: str) -> str:
         of_class = row.get("worst_class")
         named = isinstance(of_class, int)
         return _number(row["worst_class_accuracy"], 2) + (f" (class {of_class})" if named else "")
+    if column == "values":
+        return values_in_words(row["changed_settings"])
+    if column == "chosen_by":
+        return _chosen_by(row)
     value = row[column]
     if isinstance(value, float) or value is None:
         return _number(value, _DECIMALS.get(column, 2))
     return str(value)
+
+
+def values_in_words(changed: Sequence[str] | None) -> str:
+    """Whether a record's values are its method's; a dash where it does not say."""
+    if changed is None:
+        return "-"
+    return "settings changed" if changed else "preset"
+
+
+def _chosen_by(row: Mapping[Hashable, Any]) -> str:
+    from dfkdbench.descriptors import Tuning
+    from dfkdbench.tuning import summary
+
+    tunings = row["tuning"]
+    return summary(None if tunings is None else [Tuning(**tuning) for tuning in tunings], row["dataset"], row["pair"])
 
 
 def _number(value: float | None, decimals: int) -> str:

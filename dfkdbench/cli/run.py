@@ -143,26 +143,34 @@ def _prepare_all(requests: list[Request], console: Console) -> list[tuple[list[P
 
 def _execute(plans: list[Plan], prepared: Prepared, console: Console, rerun: bool) -> tuple[list[Result], int | None]:
     """Runs the plans one after the other; what is finished is kept when a signal comes."""
-    from dfkdbench.judge import InterruptedRun, execute
+    from dfkdbench.judge import InterruptedRun
 
-    request: Request = prepared.request
-    root = request.out.resolve()
-    prepared.registry.manager.register(console, name="console")
     results: list[Result] = []
     try:
         for plan in plans:
-            console.expect(plan)
-            results.append(execute(plan, root, prepared.bench(plan), rerun))
-            console.finished(results[-1], root / plan.run_id)
+            results.append(execute_shown(plan, prepared, console, rerun))
     except InterruptedRun as stop:
         console(
             f"Stopped; the run left a checkpoint. The same command resumes it ({len(results)} of {len(plans)} done)."
         )
         return results, stop.exit_code
+    return results, None
+
+
+def execute_shown(plan: Plan, prepared: Prepared, console: Console, rerun: bool = False) -> Result:
+    """Runs a plan, or reads its record, while the console shows it; see `dfkdbench.judge.execute`."""
+    from dfkdbench.judge import execute
+
+    root = prepared.request.out.resolve()
+    prepared.registry.manager.register(console, name="console")
+    try:
+        console.expect(plan)
+        result = execute(plan, root, prepared.bench(plan), rerun)
+        console.finished(result, root / plan.run_id)
     finally:
         console.close()
         prepared.registry.manager.unregister(console)
-    return results, None
+    return result
 
 
 def _print_plans(planned: list[tuple[list[Plan], Prepared]], console: Console, as_json: bool) -> None:

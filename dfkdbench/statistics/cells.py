@@ -48,11 +48,13 @@ class Entry:
     Attributes:
         scores: Final accuracy in percent of each seed that finished.
         failures: Status of each seed that did not.
+        changed: Settings of the method that were changed away from its preset; none too where the records don't say.
     """
 
     method: str
     scores: dict[int, float] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
 
     @property
     def interval(self) -> Interval | None:
@@ -117,7 +119,7 @@ def _entries(cell: CellKey, records: list[Record]) -> dict[str, Entry]:
                 f"{folders[name, result.seed]} and {folder}. One run a seed counts: name the run folders that do."
             )
         folders[name, result.seed] = folder
-        entry = entries.setdefault(name, Entry(name))
+        entry = entries.setdefault(name, Entry(name, changed=result.changed_settings or ()))
         final = result.accuracy_final
         if result.status == "finished" and final is not None and math.isfinite(final):
             entry.scores[result.seed] = final

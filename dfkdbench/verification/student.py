@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from dfkdbench.assembly import build_network
 from dfkdbench.datasets.images import ImageSet
+from dfkdbench.environment import environment, hardware_name
 from dfkdbench.errors import DfkdbenchError
 from dfkdbench.evaluate import Evaluation, judge_student
 from dfkdbench.figures.teachers import JudgesTeachers
 from dfkdbench.files import read_no_follow, sha256_of
 from dfkdbench.readout import judge_heads
 from dfkdbench.records import Evaluation as Recorded
-from dfkdbench.records import HeadFigures, environment, hardware_name
+from dfkdbench.records import HeadFigures
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.verification.checks import Findings
 from dfkdbench.verification.figures import Allowance, check_figures

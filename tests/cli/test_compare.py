@@ -192,6 +192,15 @@ def eight(put: Put) -> None:
             put(name, {seed: 70.0 + number + seed + by for seed in range(3)}, dataset=f"data{number}")
 
 
+def test_changed_settings__are_marked(runs: Path, put: Put) -> None:
+    put("tuned", {0: 95.0, 1: 96.0, 2: 97.0}, changed_settings=("student.lr", "replay"))
+    put("tuned_and_failed", {0: None}, changed_settings=("replay",))
+    notes = {row["method"]: row["note"] for row in report(runs)["cells"]}
+    assert notes["tuned"] == "settings changed: student.lr, replay"
+    assert notes["tuned_and_failed"] == "no seed finished; settings changed: replay"
+    assert notes["toy"] == ""
+
+
 def test_eight_tasks__aggregates_ranks_and_diagram(tmp_path: Path, put: Put) -> None:
     eight(put)
     put("late", TOY, dataset="data3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -11,9 +12,10 @@ from click.testing import CliRunner, Result
 from pydantic import Field
 
 from dfkdbench.cli import main
+from dfkdbench.cli.describe import tuning_facts
 from dfkdbench.cli.optionrows import OptionRow, recipe_rows, type_in_words
 from dfkdbench.config import resolve
-from dfkdbench.descriptors import Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Method, Preset, Tuning
 from dfkdbench.recipe import LossChoice, OptimizerOptions, Options, PartChoice, Phase, Recipe
 from dfkdbench.registry import Registry
 
@@ -120,6 +122,17 @@ def test_describe__values_of_the_cell() -> None:
     assert digits["student.kind"]["value"] == "adam"
     assert cifar["student.kind"]["value"] == "sgd"
     assert cifar["student.kind"]["origin"].startswith("preset")
+
+
+def test_describe__how_values_were_chosen() -> None:
+    tried = Tuning("test accuracy", cells=("digits lenet_s:lenet_xs",), seeds=(10, 11))
+    presets = tuple(replace(preset, tuning=tried) for preset in METHOD.presets[:1]) + METHOD.presets[1:]
+    method = replace(METHOD, presets=presets, tuning=PUBLISHED)
+    here = "digits: by test accuracy on digits lenet_s:lenet_xs, trials not recorded, seeds 10, 11"
+    assert tuning_facts(method, ("", "", "")) == f"recipe: from a publication; {here}; cifar10: not recorded"
+    assert tuning_facts(method, CELL) == f"recipe: from a publication; {here}"
+    (entry,) = json.loads(invoke("random-generator", "--json").stdout)
+    assert entry["facts"]["tuning"].endswith("digits: not recorded")
 
 
 def test_describe__name_of_several_kinds_shows_all() -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from click.testing import Result as Outcome
 
 from dfkdbench.cli import main
+from dfkdbench.descriptors import PUBLISHED, Tuning
 from dfkdbench.records import FINAL_FIGURES, Result
 
 MakeRecord = Callable[..., Result]
@@ -142,6 +143,22 @@ def test_results__by_cell_where_every_seed_failed(
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[6] == "-"
     assert cells[8:10] == ["0", "1"]
+
+
+@pytest.mark.parametrize(("by", "rows"), [("run", 4), ("cell", 3)])
+def test_results__says_whose_values_changed_and_how_presets_were_chosen(
+    by: str, rows: int, tmp_path: Path, make_record: MakeRecord, store_record: StoreRecord
+) -> None:
+    here = Tuning("test accuracy", trials=3, cells=("digits lenet_s:lenet_xs",))
+    for seed in (0, 1):
+        store_record(tmp_path, make_record("toy", seed, 91.0, changed_settings=(), tuning=(PUBLISHED, here)))
+    changed = make_record("toy", 0, 95.0, variant="y", changed_settings=("student.lr",), tuning=(PUBLISHED,))
+    store_record(tmp_path, changed, {"seed": 0, "plugin": "toy", "recipe": {"batch_size": 7}})
+    store_record(tmp_path, make_record("older", 0, 85.0))
+    lines = invoke(tmp_path, "--by", by).stdout.splitlines()[2:]
+    told = {tuple(cell.strip() for cell in line.strip("|").split("|")[-2:]) for line in lines}
+    assert told == {("preset", "test accuracy here"), ("settings changed", "publication"), ("-", "-")}
+    assert len(lines) == rows
 
 
 @pytest.mark.parametrize(

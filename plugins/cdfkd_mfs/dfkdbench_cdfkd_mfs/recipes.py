@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Method, Preset
+from dfkdbench.descriptors import PUBLISHED, UNTUNED, Method, Preset, Tuning
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_cdfkd_mfs.components import ICME, TMM
 
@@ -96,11 +96,11 @@ _SMOKE = Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough t
 
 
 def _rounds(dataset: str, rounds: int) -> Preset:
-    return Preset({"phases.distil.rounds": rounds}, dataset=dataset, budget="paper", source=_CODE)
+    return Preset({"phases.distil.rounds": rounds}, dataset=dataset, budget="paper", source=_CODE, tuning=PUBLISHED)
 
 
-def _unlike_features(*pairs: str, source: str) -> tuple[Preset, ...]:
-    return tuple(Preset(_NO_FEATURES, pair=pair, source=source) for pair in pairs)
+def _unlike_features(*pairs: str, source: str, tuning: Tuning) -> tuple[Preset, ...]:
+    return tuple(Preset(_NO_FEATURES, pair=pair, source=source, tuning=tuning) for pair in pairs)
 
 
 MFS = Method(
@@ -111,24 +111,27 @@ MFS = Method(
         _rounds("cifar100", 300 * 50),
         _rounds("caltech101", 300 * 50),
         _rounds("mini_imagenet", 100 * 750),
-        Preset({"batch_size": 64}, dataset="caltech101", source=_CODE),
-        Preset(_MFS_MINI_IMAGENET, dataset="mini_imagenet", source=_CODE),
+        Preset({"batch_size": 64}, dataset="caltech101", source=_CODE, tuning=PUBLISHED),
+        Preset(_MFS_MINI_IMAGENET, dataset="mini_imagenet", source=_CODE, tuning=PUBLISHED),
         *_unlike_features(
             "wrn_40_2:mh3_wrn_16_1",
             "wrn_40_2:mh3_resnet18",
             "resnet18:mh3_wrn_40_2",
             source=f"{_CODE}: feature vectors of different lengths",
+            tuning=PUBLISHED,
         ),
         *_unlike_features(
             "resnet_s:mh3_resnet_xs",
             "resnet_s:mh2_resnet_xs",
             "resnet_s:mh3_resnet_xs_last",
             source=f"{_OWN}feature vectors of different lengths",
+            tuning=UNTUNED,
         ),
-        Preset(_DIGITS_GAME, dataset="digits", source=f"{_OWN}sizes of the small cell, untuned"),
+        Preset(_DIGITS_GAME, dataset="digits", source=f"{_OWN}sizes of the small cell, untuned", tuning=UNTUNED),
         _SMOKE,
     ),
     paper=TMM,
+    tuning=PUBLISHED,
 )
 
 _CDFKD_CIFAR10 = {
@@ -155,7 +158,9 @@ def _early_milestones(dataset: str) -> Preset:
         "student.schedule": "multistep",
         "student.milestones": (400 / total, 600 / total),
     }
-    return Preset(values, dataset=dataset, budget="paper", source=f"{_CODE}: milestones counted in iterations")
+    return Preset(
+        values, dataset=dataset, budget="paper", source=f"{_CODE}: milestones counted in iterations", tuning=PUBLISHED
+    )
 
 
 CDFKD = Method(
@@ -163,7 +168,12 @@ CDFKD = Method(
     summary="Several teachers, one student with a head for each; a generator that makes each teacher sure (ICME 2021).",
     recipe=CDFKD_RECIPE,
     presets=(
-        Preset(_CDFKD_CIFAR10, dataset="cifar10", source=f"{_README}; milestones 400 and 600 of 800 epochs as meant"),
+        Preset(
+            _CDFKD_CIFAR10,
+            dataset="cifar10",
+            source=f"{_README}; milestones 400 and 600 of 800 epochs as meant",
+            tuning=PUBLISHED,
+        ),
         _early_milestones("mnist"),
         _early_milestones("cifar10"),
         Preset({"batch_size": 128}, budget="quick", source=f"{_OWN}more steps for the same student samples"),
@@ -176,10 +186,12 @@ CDFKD = Method(
             },
             dataset="digits",
             source=f"{_OWN}sizes of the small cell, untuned",
+            tuning=UNTUNED,
         ),
         _SMOKE,
     ),
     paper=ICME,
+    tuning=PUBLISHED,
 )
 
 CDFKD_TMM = Method(
@@ -190,16 +202,18 @@ CDFKD_TMM = Method(
         _rounds("cifar100", 300 * 50),
         _rounds("caltech101", 300 * 50),
         _rounds("mini_imagenet", 100 * 750),
-        Preset({"batch_size": 64}, dataset="caltech101", source=_CODE),
+        Preset({"batch_size": 64}, dataset="caltech101", source=_CODE, tuning=PUBLISHED),
         Preset(
             {"batch_size": 64, "student.milestones": (0.3, 0.6, 0.9)},
             dataset="mini_imagenet",
             source=_CODE,
+            tuning=PUBLISHED,
         ),
-        Preset(_DIGITS_GAME, dataset="digits", source=f"{_OWN}sizes of the small cell, untuned"),
+        Preset(_DIGITS_GAME, dataset="digits", source=f"{_OWN}sizes of the small cell, untuned", tuning=UNTUNED),
         _SMOKE,
     ),
     paper=f"{TMM}, its CDFKD baseline",
+    tuning=PUBLISHED,
 )
 
 METHODS = (MFS, CDFKD, CDFKD_TMM)

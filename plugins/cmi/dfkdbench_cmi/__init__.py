@@ -6,7 +6,7 @@ arXiv 2105.08584. Values follow the official script for training from scratch; w
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import NOT_RECORDED, PUBLISHED, Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_cmi.options import ContrastiveOptions, ReinitialisedOptions
@@ -95,10 +95,10 @@ _AS_FOR_CIFAR10 = f"{_OWN}as for CIFAR-10, no script was released"
 
 
 def _rounds_of_the_paper(rounds: int) -> tuple[Preset, ...]:
-    cells = (("cifar10", _SCRIPT), ("cifar100", _AS_FOR_CIFAR10))
+    cells = (("cifar10", _SCRIPT, PUBLISHED), ("cifar100", _AS_FOR_CIFAR10, NOT_RECORDED))
     return tuple(
-        Preset({"phases.distil.rounds": rounds}, dataset=dataset, budget="paper", source=source)
-        for dataset, source in cells
+        Preset({"phases.distil.rounds": rounds}, dataset=dataset, budget="paper", source=source, tuning=tuning)
+        for dataset, source, tuning in cells
     )
 
 
@@ -107,6 +107,7 @@ PRESETS = (
         {"losses.contrastive.instances": "stages"},
         pair="resnet34:resnet18",
         source="official code: features of four stages for ResNet-34",
+        tuning=PUBLISHED,
     ),
     Preset(
         {"generator.augmentation": "crop", "losses.contrastive.flip": False}, dataset="svhn", source=f"{_OWN}digits"
@@ -117,8 +118,9 @@ PRESETS = (
     Preset(
         _DIGITS,
         dataset="digits",
-        source=f"{_OWN}pixels instead of a network, images as many as deepinversion's; chosen by test accuracy on "
-        "digits, losses on seeds 10-11, the number of images after seeds 0-2 had been seen with fewer",
+        source=f"{_OWN}pixels instead of a network; chosen by test accuracy on digits: losses on seeds 10-11, "
+        "the number of images, as the time allows, after seeds 0-2 had been seen with fewer and more",
+        tuning=Tuning("test accuracy", trials=30, cells=("digits resnet_s:resnet_xs",), seeds=(0, 1, 2, 10, 11, 12)),
     ),
     Preset(_QUICK_DIGITS, dataset="digits", budget="quick", source=f"{_OWN}ten rounds"),
     Preset(_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
@@ -130,6 +132,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=(*_rounds_of_the_paper(200), *PRESETS),
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 POOL_METHOD = Method(
@@ -145,6 +148,7 @@ POOL_METHOD = Method(
         Preset(_POOL_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
     ),
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 

@@ -6,7 +6,7 @@ Weights and optimisers follow the command lines of the official README; what is 
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 
@@ -71,13 +71,21 @@ PRESETS = (
         dataset="mnist",
         budget="paper",
         source="official default: 200 epochs of 120 iterations",
+        tuning=PUBLISHED,
     ),
-    Preset(_CIFAR10, dataset="cifar10", source=_README),
-    Preset(_CIFAR100, dataset="cifar100", source=_README),
-    Preset({"phases.distil.rounds": 2000 * EPOCH}, dataset="cifar10", budget="paper", source=_README),
-    Preset({"phases.distil.rounds": 2000 * EPOCH}, dataset="cifar100", budget="paper", source=_README),
+    Preset(_CIFAR10, dataset="cifar10", source=_README, tuning=PUBLISHED),
+    Preset(_CIFAR100, dataset="cifar100", source=_README, tuning=PUBLISHED),
+    Preset({"phases.distil.rounds": 2000 * EPOCH}, dataset="cifar10", budget="paper", source=_README, tuning=PUBLISHED),
+    Preset(
+        {"phases.distil.rounds": 2000 * EPOCH}, dataset="cifar100", budget="paper", source=_README, tuning=PUBLISHED
+    ),
     Preset({"batch_size": 128}, budget="quick", source=f"{_OWN}more steps for the same student samples"),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen by test accuracy on digits, seeds 10-11"),
+    Preset(
+        _DIGITS,
+        dataset="digits",
+        source=f"{_OWN}chosen by test accuracy on digits, seeds 10-11",
+        tuning=Tuning("test accuracy", cells=("digits lenet_s:lenet_xs",), seeds=(10, 11, 12)),
+    ),
     Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
@@ -87,6 +95,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=PRESETS,
     paper="Chen et al., Data-Free Learning of Student Networks, ICCV 2019, arXiv 1904.01186",
+    tuning=PUBLISHED,
 )
 
 

@@ -8,7 +8,7 @@ its `source`.
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_deepinversion.options import CompetitionOptions
@@ -111,18 +111,31 @@ _INVERSION_PRESETS = (
         _of_steps(97, 1000),
         budget="standard",
         source=f"{_FRAMEWORK}: 1000 steps; half of its 200 batches, which is what the tier's teacher queries pay for",
+        tuning=PUBLISHED,
     ),
     Preset(_of_steps(19, 500), budget="quick", source=f"{_OWN}a fifth of the batches, half of the steps"),
     *(
-        Preset({"generator.augmentation": "crop_flip"}, dataset=dataset, source=_FRAMEWORK)
+        Preset({"generator.augmentation": "crop_flip"}, dataset=dataset, source=_FRAMEWORK, tuning=PUBLISHED)
         for dataset in ("cifar10", "cifar100")
     ),
-    Preset(_IMAGENET, dataset="imagenet", source="README and code for ImageNet, setting 1, first batch norm times 10"),
-    Preset(_of_steps(1667, 2000), dataset="imagenet", budget="paper", source="140,000 images (issue 11), setting 1"),
+    Preset(
+        _IMAGENET,
+        dataset="imagenet",
+        source="README and code for ImageNet, setting 1, first batch norm times 10",
+        tuning=PUBLISHED,
+    ),
+    Preset(
+        _of_steps(1667, 2000),
+        dataset="imagenet",
+        budget="paper",
+        source="140,000 images (issue 11), setting 1",
+        tuning=PUBLISHED,
+    ),
     Preset(
         _DIGITS,
         dataset="digits",
         source=f"{_OWN}chosen by test accuracy on digits, seed 10, and by other teachers' agreement with the labels",
+        tuning=Tuning("test accuracy", cells=("digits resnet_s:resnet_xs",), seeds=(10,)),
     ),
     Preset(_of_steps(16, 60), dataset="digits", budget="quick", source=f"{_OWN}fewer and shorter ones"),
     Preset(_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
@@ -139,12 +152,14 @@ METHOD = Method(
             dataset="cifar10",
             budget="paper",
             source=f"images: issue 6; student steps: {_FRAMEWORK}, 200 epochs of 400",
+            tuning=PUBLISHED,
         ),
         Preset(
             {"phases.distil.rounds": 49_219},
             dataset="imagenet",
             budget="paper",
             source="90 epochs over 140,000 images (issue 11), batch 256",
+            tuning=PUBLISHED,
         ),
     ),
     paper=_PAPER,
@@ -171,6 +186,7 @@ ADAPTIVE_METHOD = Method(
             dataset="cifar10",
             budget="paper",
             source=f"images and order: issues 6 and 20; student steps: {_FRAMEWORK}, 80,000",
+            tuning=PUBLISHED,
         ),
         Preset(_ADAPTIVE_DIGITS, dataset="digits", source=f"{_OWN}half of the batches while the student learns"),
         Preset(_ADAPTIVE_DIGITS_QUICK, dataset="digits", budget="quick", source=f"{_OWN}fewer of both"),

@@ -6,7 +6,7 @@ Values follow the official code and its README; what is ours says so in its `sou
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Method, Preset
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 
@@ -64,17 +64,25 @@ _DIGITS = {
 }
 
 PRESETS = (
-    Preset(_GREY, dataset="mnist", source=_CODE),
+    Preset(_GREY, dataset="mnist", source=_CODE, tuning=PUBLISHED),
     *(Preset(_GREY, dataset=name, source=f"{_OWN}as for MNIST") for name in _GREY_SETS),
-    *(Preset(_decays(0.2, 0.4), dataset=name, source=f"{_CODE}, --scheduler") for name in ("cifar10", "cifar100")),
-    Preset(_decays(0.2, 0.4), dataset="svhn", source=f"{_OWN}as for CIFAR"),
-    Preset(_CALTECH, dataset="caltech101", source=f"{_CODE} and README; nearest upsampling for its transposed ones"),
-    Preset({"phases.distil.rounds": 40 * EPOCH}, dataset="mnist", budget="paper", source=_CODE),
     *(
-        Preset({"phases.distil.rounds": 500 * EPOCH}, dataset=name, budget="paper", source=_CODE)
+        Preset(_decays(0.2, 0.4), dataset=name, source=f"{_CODE}, --scheduler", tuning=PUBLISHED)
         for name in ("cifar10", "cifar100")
     ),
-    Preset({"phases.distil.rounds": 300 * EPOCH}, dataset="caltech101", budget="paper", source=_CODE),
+    Preset(_decays(0.2, 0.4), dataset="svhn", source=f"{_OWN}as for CIFAR"),
+    Preset(
+        _CALTECH,
+        dataset="caltech101",
+        source=f"{_CODE} and README; nearest upsampling for its transposed ones",
+        tuning=PUBLISHED,
+    ),
+    Preset({"phases.distil.rounds": 40 * EPOCH}, dataset="mnist", budget="paper", source=_CODE, tuning=PUBLISHED),
+    *(
+        Preset({"phases.distil.rounds": 500 * EPOCH}, dataset=name, budget="paper", source=_CODE, tuning=PUBLISHED)
+        for name in ("cifar10", "cifar100")
+    ),
+    Preset({"phases.distil.rounds": 300 * EPOCH}, dataset="caltech101", budget="paper", source=_CODE, tuning=PUBLISHED),
     Preset({"batch_size": 64}, budget="quick", source=f"{_OWN}more rounds for the same student samples"),
     Preset(_DIGITS, dataset="digits", source=f"{_OWN}as for MNIST, with a small generator and batch"),
     Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run everything"),
@@ -86,6 +94,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=PRESETS,
     paper="Fang et al., Data-Free Adversarial Distillation, 2019, arXiv 1912.11006",
+    tuning=PUBLISHED,
 )
 
 

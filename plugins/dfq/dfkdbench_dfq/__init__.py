@@ -6,7 +6,7 @@ arXiv 2005.04136. No official code is known: values follow the re-implementation
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_dfq.options import GaussianBatchNormOptions
@@ -69,7 +69,7 @@ _DIGITS = {
 
 PRESETS = (
     *(
-        Preset({"phases.distil.rounds": 200 * EPOCH}, dataset=dataset, budget="paper", source=_CODE)
+        Preset({"phases.distil.rounds": 200 * EPOCH}, dataset=dataset, budget="paper", source=_CODE, tuning=PUBLISHED)
         for dataset in ("cifar10", "cifar100")
     ),
     Preset(
@@ -85,7 +85,12 @@ PRESETS = (
     Preset(
         {"generator.channels": (256, 128, 64)}, dataset="mini_imagenet", source=f"{_OWN}84 pixels are no multiple of 8"
     ),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen by test accuracy on digits, seed 10"),
+    Preset(
+        _DIGITS,
+        dataset="digits",
+        source=f"{_OWN}chosen by test accuracy on digits, seed 10",
+        tuning=Tuning("test accuracy", cells=("digits resnet_s:resnet_xs",), seeds=(10,)),
+    ),
     Preset({"phases.warm_up.rounds": 100}, dataset="digits", budget="quick", source=f"{_OWN}a shorter warm-up"),
     Preset({"phases.warm_up.rounds": 5, "batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run all"),
 )
@@ -97,6 +102,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=PRESETS,
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 

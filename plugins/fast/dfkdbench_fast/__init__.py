@@ -6,7 +6,7 @@ Values follow the official scripts; what is ours says so in its `source`.
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Component, Method, Preset
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_fast.options import BatchNormMomentumOptions, MetaOptions
@@ -70,12 +70,22 @@ PRESETS = (
         {"losses.decision_adversarial.weight": 1.33, "losses.label.weight": 0.5},
         pair="resnet34:resnet18",
         source=_SCRIPT,
+        tuning=PUBLISHED,
     ),
     Preset(
-        {"losses.decision_adversarial.weight": 1.0, "losses.label.weight": 0.5}, pair="vgg11:resnet18", source=_SCRIPT
+        {"losses.decision_adversarial.weight": 1.0, "losses.label.weight": 0.5},
+        pair="vgg11:resnet18",
+        source=_SCRIPT,
+        tuning=PUBLISHED,
     ),
     *(
-        Preset({"phases.distil.rounds": 200, "generator.reset_call": 140}, dataset=data, budget="paper", source=_SCRIPT)
+        Preset(
+            {"phases.distil.rounds": 200, "generator.reset_call": 140},
+            dataset=data,
+            budget="paper",
+            source=_SCRIPT,
+            tuning=PUBLISHED,
+        )
         for data in ("cifar10", "cifar100")
     ),
     *(
@@ -93,6 +103,7 @@ METHOD = Method(
     presets=PRESETS,
     paper=_PAPER,
     aliases=("fastdfkd",),
+    tuning=PUBLISHED,
 )
 
 

@@ -7,7 +7,7 @@ what the paper was not seen to fix is ours, and its `source` says so.
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_mad.options import BoundedKLOptions, EmaOptions
@@ -53,7 +53,12 @@ PRESETS = (
         for dataset in ("mnist", "fashion_mnist", "kmnist", "usps", "digits")
     ),
     Preset({"batch_size": 128}, budget="quick", source=f"{_OWN}more steps for the same student samples"),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}small networks for small images, tried on seed 10 alone"),
+    Preset(
+        _DIGITS,
+        dataset="digits",
+        source=f"{_OWN}small networks for small images, tried on seed 10 alone",
+        tuning=Tuning("test accuracy", cells=("digits lenet_s:lenet_xs",), seeds=(10,)),
+    ),
     Preset(
         _BATCH_NORM,
         dataset="digits",

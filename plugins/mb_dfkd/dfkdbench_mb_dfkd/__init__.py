@@ -7,7 +7,7 @@ al. (CVPR 2023), what is ours says so in its `source`.
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_mb_dfkd.options import BankOptions
@@ -52,13 +52,19 @@ PRESETS = (
         dataset="cifar100",
         budget="paper",
         source="re-implementation by Patel et al.: 400 epochs of 36 rounds",
+        tuning=PUBLISHED,
     ),
     *(
         Preset(_SMALL_CELLS, dataset=dataset, source=f"{_OWN}Adam for LeNets")
         for dataset in ("mnist", "fashion_mnist", "kmnist", "usps", "digits")
     ),
     Preset({"batch_size": 128}, budget="quick", source=f"{_OWN}more steps for the same student samples"),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}small networks for small images, tried on seed 10 alone"),
+    Preset(
+        _DIGITS,
+        dataset="digits",
+        source=f"{_OWN}small networks for small images, tried on seed 10 alone",
+        tuning=Tuning("test accuracy", cells=("digits lenet_s:lenet_xs",), seeds=(10,)),
+    ),
     Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
@@ -68,6 +74,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=PRESETS,
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 

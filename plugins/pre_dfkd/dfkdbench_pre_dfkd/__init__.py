@@ -6,7 +6,7 @@ Pseudo Replay. AAAI 2022. arXiv 2201.03019. Values follow the official code; wha
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_pre_dfkd.options import VaeOptions
@@ -51,6 +51,7 @@ PRESETS = (
         dataset="cifar100",
         budget="paper",
         source="official code: 400 epochs of 36 rounds",
+        tuning=PUBLISHED,
     ),
     *(
         Preset(
@@ -61,7 +62,12 @@ PRESETS = (
         for dataset in ("mnist", "fashion_mnist", "kmnist", "usps", "digits")
     ),
     Preset({"batch_size": 128}, budget="quick", source=f"{_OWN}more steps for the same student samples"),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}small networks for small images, tried on seed 10 alone"),
+    Preset(
+        _DIGITS,
+        dataset="digits",
+        source=f"{_OWN}small networks for small images, tried on seed 10 alone",
+        tuning=Tuning("test accuracy", cells=("digits lenet_s:lenet_xs",), seeds=(10,)),
+    ),
     Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
@@ -71,6 +77,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=PRESETS,
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 

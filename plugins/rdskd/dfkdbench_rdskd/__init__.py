@@ -6,7 +6,7 @@ arXiv 2011.03749. Values follow the official code; what is ours says so in its `
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_rdskd.options import ExponentialIncrementOptions, InterSampleDiversityOptions
@@ -52,14 +52,19 @@ _SMOKE = {"batch_size": 64, "phases.generator.rounds": 20}
 
 PRESETS = (
     *(
-        Preset({"phases.distil.rounds": 1000 * EPOCH}, dataset=dataset, budget="paper", source=_CODE)
+        Preset({"phases.distil.rounds": 1000 * EPOCH}, dataset=dataset, budget="paper", source=_CODE, tuning=PUBLISHED)
         for dataset in ("mnist", "svhn", "cifar10")
     ),
-    Preset({"generator.latent": 1000}, dataset="svhn", source=_CODE),
-    Preset(_CIFAR, dataset="cifar10", source=_CODE),
+    Preset({"generator.latent": 1000}, dataset="svhn", source=_CODE, tuning=PUBLISHED),
+    Preset(_CIFAR, dataset="cifar10", source=_CODE, tuning=PUBLISHED),
     Preset(_CIFAR, dataset="cifar100", source=f"{_OWN}as for CIFAR-10, the official code has no recipe"),
     Preset(_QUICK, budget="quick", source=f"{_OWN}three epochs of the generator, a quarter of the batch"),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen by test accuracy on digits, seeds 10-12"),
+    Preset(
+        _DIGITS,
+        dataset="digits",
+        source=f"{_OWN}chosen by test accuracy on digits, seeds 10-12",
+        tuning=Tuning("test accuracy", cells=("digits lenet_s:lenet_xs",), seeds=(10, 11, 12)),
+    ),
     Preset(_SMOKE, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
@@ -69,6 +74,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=PRESETS,
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 

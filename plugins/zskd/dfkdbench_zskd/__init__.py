@@ -6,7 +6,7 @@ Values follow the official code, which is for CIFAR-10 with AlexNet; what is our
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Component, Method, Preset
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_zskd.options import ImpressionsOptions
@@ -59,6 +59,7 @@ PRESETS = (
             _IMPRESSIONS_OF_24_000,
             dataset=dataset,
             source="24,000 images: re-implementation at 40 % of the training set",
+            tuning=PUBLISHED,
         )
         for dataset in ("mnist", "fashion_mnist", "kmnist")
     ),
@@ -67,6 +68,7 @@ PRESETS = (
         dataset="cifar10",
         budget="paper",
         source="official code: 500 epochs over 40,000 images in batches of 64, with its augmentation",
+        tuning=PUBLISHED,
     ),
     *(
         Preset(
@@ -93,6 +95,7 @@ METHOD = Method(
     recipe=RECIPE,
     presets=PRESETS,
     paper=_PAPER,
+    tuning=PUBLISHED,
 )
 
 

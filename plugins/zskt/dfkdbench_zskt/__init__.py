@@ -6,7 +6,7 @@ Values follow the official code and its scripts; what is ours says so in its `so
 
 from __future__ import annotations
 
-from dfkdbench.descriptors import Component, Method, Preset
+from dfkdbench.descriptors import PUBLISHED, Component, Method, Preset, Tuning
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.recipe import LossChoice, OptimizerOptions, PartChoice, Phase, Recipe
 from dfkdbench_zskt.options import AttentionTransferOptions
@@ -53,14 +53,21 @@ _DIGITS = {
 _QUICK = {"batch_size": 64, "phases.distil.student_steps": 5}
 
 PRESETS = (
-    Preset({"phases.distil.rounds": 80_000}, dataset="cifar10", budget="paper", source=f"paper, {_CODE}"),
-    Preset({"phases.distil.rounds": 50_000}, dataset="svhn", budget="paper", source="paper"),
+    Preset(
+        {"phases.distil.rounds": 80_000}, dataset="cifar10", budget="paper", source=f"paper, {_CODE}", tuning=PUBLISHED
+    ),
+    Preset({"phases.distil.rounds": 50_000}, dataset="svhn", budget="paper", source="paper", tuning=PUBLISHED),
     Preset(_NO_ATTENTION, pair="vgg11:resnet18", source=f"{_OWN}{_ONE_FAMILY}"),
     *(
         Preset(_QUICK, dataset=name, budget="quick", source=f"{_OWN}more rounds for the same student samples")
         for name in _GREY_SETS
     ),
-    Preset(_DIGITS, dataset="digits", source=f"{_OWN}chosen by test accuracy on digits, seed 10"),
+    Preset(
+        _DIGITS,
+        dataset="digits",
+        source=f"{_OWN}chosen by test accuracy on digits, seed 10",
+        tuning=Tuning("test accuracy", cells=("digits lenet_s:lenet_xs",), seeds=(10,)),
+    ),
     Preset({"batch_size": 64}, budget="smoke", source=f"{_OWN}just enough to run everything"),
 )
 
@@ -72,6 +79,7 @@ METHOD = Method(
     presets=PRESETS,
     paper=_PAPER,
     aliases=("mskd",),
+    tuning=PUBLISHED,
 )
 
 
