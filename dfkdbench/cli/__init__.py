@@ -27,6 +27,10 @@ COMMANDS = {
         "dfkdbench.cli.published:published", "Show figures that papers claim, with their sources."
     ),
     "compare": LazyCommand("dfkdbench.cli.compare:compare", "Compare methods: intervals, differences, ranks."),
+    "submit": LazyCommand("dfkdbench.cli.submit:submit", "Put finished runs onto a leaderboard."),
+    "leaderboard": LazyCommand(
+        "dfkdbench.cli.leaderboard:leaderboard", "Make, build, check, merge and compare leaderboards."
+    ),
     "teacher": LazyCommand("dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
     "doctor": LazyCommand("dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
 }
