@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dfkdbench.boards.admission import CONTROL_NAMES, admit, is_control, order_of
-from dfkdbench.boards.claims import claims_of
+from dfkdbench.boards.claims import Literature
 from dfkdbench.boards.definition import Cell, Definition, Tier, read_definition
 from dfkdbench.boards.effects import marginal_effects
 from dfkdbench.boards.entries import Entry, Problem, scan_entries
@@ -16,57 +17,65 @@ from dfkdbench.boards.methods import MethodKey, read_plain_methods
 from dfkdbench.boards.model import Board, Budget, LeftOut, Ranking, Row, Table, Teacher
 from dfkdbench.boards.rows import group_entries, make_row
 from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS
-from dfkdbench.published import Figure, load_figures, load_sources
 
 
-def load_board(folder: Path, figures: Sequence[Figure] | None = None) -> Board:
-    """The board in a folder, computed from its rules and entries.
+@dataclass(frozen=True)
+class Contents:
+    """What lies in a board's folder, read once.
 
-    Args:
-        figures: Published figures to show beside; those of the package otherwise.
+    Attributes:
+        entries: Those that hold in themselves.
+        problems: What does not, and why.
+        plain: Plain recipes of methods.
+    """
+
+    definition: Definition
+    entries: Sequence[Entry]
+    problems: Sequence[Problem]
+    plain: Mapping[MethodKey, Mapping[str, Any]]
+
+
+def read_contents(folder: Path) -> Contents:
+    """Everything in a board's folder that a board is made of.
 
     Raises:
-        ConfigError: There is no board, or its rules have a mistake. Entries that don't hold are left out and told.
+        ConfigError: There is no board, or its rules have a mistake. Entries that don't hold are told in the contents.
     """
     definition = read_definition(folder)
     entries, problems = scan_entries(folder)
     plain, unread = read_plain_methods(folder)
-    figures = load_figures() if figures is None else figures
-    return assemble(definition, entries, [*problems, *unread], plain, figures)
+    return Contents(definition, entries, [*problems, *unread], plain)
 
 
-def find_problems(folder: Path, now: datetime.datetime) -> list[Problem]:
-    """Everything in a board that counts for nothing, and why; also what is dated after `now`.
-
-    Raises:
-        ConfigError: As `load_board`.
-    """
-    definition = read_definition(folder)
-    entries, problems = scan_entries(folder)
-    _, refused = admit(definition, entries, now)
-    _, unread = read_plain_methods(folder)
-    return sorted([*problems, *refused, *unread], key=lambda problem: (problem.entry, problem.message))
-
-
-def assemble(
-    definition: Definition,
-    entries: Sequence[Entry],
-    problems: Sequence[Problem],
-    plain: Mapping[MethodKey, Mapping[str, Any]],
-    figures: Sequence[Figure],
-) -> Board:
-    """A board from its rules and entries that hold in themselves.
+def load_board(folder: Path, literature: Literature | None = None) -> Board:
+    """The board in a folder, computed from its rules, its entries and its methods' plain settings.
 
     Args:
-        problems: What was left out before.
-        plain: Plain recipes of methods.
+        literature: Published figures to show beside; those of the package otherwise.
+
+    Raises:
+        ConfigError: As `read_contents`.
     """
-    admission, refused = admit(definition, entries)
+    return assemble(read_contents(folder), literature or Literature.packaged())
+
+
+def all_problems(contents: Contents, now: datetime.datetime | None = None) -> list[Problem]:
+    """Everything in a board that counts for nothing, and why; with `now` also what was finished later than that."""
+    _, refused = admit(contents.definition, contents.entries, now)
+    return _by_entry([*contents.problems, *refused])
+
+
+def _by_entry(problems: Sequence[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: (problem.entry, problem.message))
+
+
+def assemble(contents: Contents, literature: Literature) -> Board:
+    """A board from what lies in its folder."""
+    definition = contents.definition
+    admission, refused = admit(definition, contents.entries)
     taken = admission.taken
-    left_out = sorted([*problems, *refused], key=lambda problem: (problem.entry, problem.message))
-    tables = [
-        _table(definition, cell, tier, taken.get(key, []), plain, figures) for key, cell, tier in order_of(definition)
-    ]
+    left_out = _by_entry([*contents.problems, *refused])
+    tables = [_table(contents, literature, cell, tier, taken.get(key, [])) for key, cell, tier in order_of(definition)]
     return Board(
         schema=1,
         name=definition.name,
@@ -82,20 +91,13 @@ def assemble(
     )
 
 
-def _table(
-    definition: Definition,
-    cell: Cell,
-    tier: Tier,
-    entries: Sequence[Entry],
-    plain: Mapping[MethodKey, Mapping[str, Any]],
-    figures: Sequence[Figure],
-) -> Table:
-    claims = claims_of(figures, load_sources(), cell.dataset, cell.pair)
-    groups = group_entries(entries, plain)
-    rows = [make_row(group, definition.minimum_seeds, claims) for group in groups]
+def _table(contents: Contents, literature: Literature, cell: Cell, tier: Tier, entries: Sequence[Entry]) -> Table:
+    claims = literature.claims_of(cell.dataset, cell.pair)
+    groups = group_entries(entries, contents.plain)
+    rows = [make_row(group, contents.definition.minimum_seeds, claims) for group in groups]
     controls = sorted((row for row in rows if row.control), key=_control_order)
     return Table(
-        key=_key(definition, cell, tier),
+        key=_key(contents.definition, cell, tier),
         title=f"{cell.title}, {tier.name}",
         dataset=cell.dataset,
         pair=cell.pair,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from dfkdbench.boards.fields import Count, Hash, League, Line, Name, Pair, Percent, Protocol, Strict, first_error
+from dfkdbench.boards.fields import Count, Hash, League, Line, Name, Pair, Percent, Protocol, Strict, explained
 from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS
 from dfkdbench.errors import ConfigError, nearest
 from dfkdbench.statistics.cells import MINIMUM_SEEDS
@@ -152,10 +152,11 @@ def read_definition(folder: Path) -> Definition:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first mistake; for an unknown key with the nearest that there is."""
-    first: Any = error.errors(include_url=False)[0]
+    """The first mistake; unknown keys come first, each with the nearest that there is."""
+    errors: list[Any] = error.errors(include_url=False)
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     if first["type"] != "extra_forbidden":
-        return first_error(error)
+        return explained(first)
     key = str(first["loc"][-1])
     inner: type[Strict] = Tier if "budgets" in first["loc"] else PinnedTeacher
     outer: dict[int, type[Strict]] = {1: Definition, 3: Cell}

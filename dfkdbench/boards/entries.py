@@ -13,12 +13,12 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from dfkdbench.boards.consistency import problem_within
-from dfkdbench.boards.fields import Hash, Reading, RunId, first_error, read_tree, shown
+from dfkdbench.boards.fields import Hash, Reading, RunId, first_error, read_bytes, read_tree, shown
 from dfkdbench.boards.migrations import migrated
 from dfkdbench.boards.reading import ReadPlan, ReadResult
 from dfkdbench.boards.thumbnails import LARGEST_THUMBNAIL, THUMBNAIL, check_thumbnail
 from dfkdbench.errors import ConfigError, IntegrityError
-from dfkdbench.files import canonical_json, read_no_follow, sha256_of
+from dfkdbench.files import canonical_json, sha256_of
 
 FOLDER = "entries"
 PLAN = "plan.json"
@@ -123,7 +123,7 @@ def read_entry(folder: Path, plans: dict[str, ReadPlan] | None = None) -> Entry:
     if problem := problem_within(plan, result):
         raise IntegrityError(f"{problem}.")
     if THUMBNAIL in present:
-        check_thumbnail(read_no_follow(folder / THUMBNAIL, limit=LARGEST_THUMBNAIL))
+        check_thumbnail(read_bytes(folder / THUMBNAIL, limit=LARGEST_THUMBNAIL))
     settings = settings_hash(plan_tree)
     return Entry(
         run_id=result.run_id,
@@ -149,7 +149,10 @@ def _files_of(folder: Path) -> set[str]:
     """
     if folder.is_symlink() or not folder.is_dir():
         raise IntegrityError(f"It is no folder; an entry is one with {PLAN} and {RESULT}.")
-    present = {path.name for path in folder.iterdir()}
+    try:
+        present = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise IntegrityError(f"It can't be read: {error.strerror}.") from None
     if missing := {PLAN, RESULT} - present:
         raise IntegrityError(f"{' and '.join(sorted(missing))} {'are' if len(missing) > 1 else 'is'} missing.")
     if unknown := sorted(present - LARGEST.keys()):
@@ -192,6 +195,6 @@ def _verified(folder: Path) -> str:
         found = Verification.model_validate(read_tree(folder / VERIFICATION, LARGEST[VERIFICATION]))
     except ValidationError as error:
         raise IntegrityError(f"{VERIFICATION}: {first_error(error)}.") from None
-    if found.result_sha256 != sha256_of(read_no_follow(folder / RESULT, limit=LARGEST[RESULT])):
+    if found.result_sha256 != sha256_of(read_bytes(folder / RESULT, limit=LARGEST[RESULT])):
         raise IntegrityError(f"{VERIFICATION} is of another record than {RESULT}: verify it again.")
     return found.level

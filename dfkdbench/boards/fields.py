@@ -55,6 +55,18 @@ class Reading(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
 
 
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The bytes of a file of at most `limit` bytes that is no link.
+
+    Raises:
+        IntegrityError: It is something else; the message names the file without its folder.
+    """
+    try:
+        return read_no_follow(path, limit=limit)
+    except IntegrityError as error:
+        raise IntegrityError(error.message.replace(str(path), path.name)) from None
+
+
 def read_tree(path: Path, limit: int) -> dict[str, Any]:
     """A JSON object from a file of at most `limit` bytes, with nothing in it that could not be written again.
 
@@ -62,10 +74,7 @@ def read_tree(path: Path, limit: int) -> dict[str, Any]:
         IntegrityError: Missing, a link, too large, torn, too deep, with a key twice, or with a number that is not
             finite. The message names the file without its folder.
     """
-    try:
-        data = read_no_follow(path, limit=limit)
-    except IntegrityError as error:
-        raise IntegrityError(error.message.replace(str(path), path.name)) from None
+    data = read_bytes(path, limit)
     try:
         tree = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_without_doubles)
         if not isinstance(tree, dict):
@@ -78,7 +87,11 @@ def read_tree(path: Path, limit: int) -> dict[str, Any]:
 
 def first_error(error: ValidationError) -> str:
     """The first thing that a model has against its input, in one line."""
-    first = error.errors(include_url=False)[0]
+    return explained(error.errors(include_url=False)[0])
+
+
+def explained(first: Any) -> str:
+    """One of the errors of a `ValidationError`, in one line."""
     place = ".".join(shown(str(step), 64) for step in first["loc"]) or "the file"
     if first["type"] == "missing":
         return f"{place} is missing"

@@ -1,16 +1,24 @@
 """A built board: everything that its tables and pages show, computed; writers of outputs only lay it out.
 
 `Board` holds a `Table` for each cell and tier. In a table every `Ranking` is a league's; controls and teachers stand
-beside all of them without a rank. Accuracies are in percent, seconds are the worker's.
+beside all of them without a rank. Accuracies are in percent, seconds are the worker's; numbers have six decimals.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 SCHEMA: Literal[1] = 1
+
+
+def _rounded(value: float) -> float:
+    """Without the digits in which one build of NumPy or SciPy differs from another."""
+    return round(value, 6) + 0.0
+
+
+Number = Annotated[float, AfterValidator(_rounded)]
 
 
 class _Value(BaseModel):
@@ -26,8 +34,8 @@ class Score(_Value):
 
     seed: int
     run_id: str
-    accuracy: float
-    oracle: float
+    accuracy: Number
+    oracle: Number
     device: str
     isolation: str
     hardware: str
@@ -61,11 +69,11 @@ class Curve(_Value):
     """
 
     samples: tuple[int, ...]
-    queries: tuple[float, ...]
-    seconds: tuple[float, ...]
-    mean: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    queries: tuple[Number, ...]
+    seconds: tuple[Number, ...]
+    mean: tuple[Number, ...]
+    low: tuple[Number, ...]
+    high: tuple[Number, ...]
 
 
 class Claim(_Value):
@@ -87,19 +95,19 @@ class Claim(_Value):
     reported_method: str
     setting: str
     metric: str
-    value: float
+    value: Number
     epoch: str
     code_epoch: str
     kind: str
     claim: str
     seeds: int | None
-    teacher_accuracy: float | None
+    teacher_accuracy: Number | None
     paper: str
     reference: str
     locator: str
     source: str
-    range_low: float | None
-    range_high: float | None
+    range_low: Number | None
+    range_high: Number | None
 
 
 class Row(_Value):
@@ -142,19 +150,19 @@ class Row(_Value):
     rank: int | None
     unranked: str
     scores: tuple[Score, ...]
-    mean: float | None
-    half_width: float | None
-    oracle: float | None
-    stability_mean: float | None
-    variance: float | None
-    worst_drop: float | None
+    mean: Number | None
+    half_width: Number | None
+    oracle: Number | None
+    stability_mean: Number | None
+    variance: Number | None
+    worst_drop: Number | None
     failures: tuple[Failure, ...]
-    failure_rate: float
-    student_samples: float | None
-    teacher_queries: float | None
-    seconds: float | None
+    failure_rate: Number
+    student_samples: Number | None
+    teacher_queries: Number | None
+    seconds: Number | None
     replay_bytes: int | None
-    peak_memory_mb: float | None
+    peak_memory_mb: Number | None
     hardware: tuple[str, ...]
     verified: str
     command: str
@@ -176,8 +184,8 @@ class EffectPair(_Value):
     before: str
     after: str
     seeds: tuple[int, ...]
-    mean: float
-    half_width: float | None
+    mean: Number
+    half_width: Number | None
 
 
 class Effect(_Value):
@@ -199,8 +207,8 @@ class Effect(_Value):
     name: str
     before: str
     after: str
-    mean: float
-    half_width: float | None
+    mean: Number
+    half_width: Number | None
     seeds: tuple[int, ...]
     pairs: tuple[EffectPair, ...]
 
@@ -210,7 +218,7 @@ class Teacher(_Value):
 
     name: str
     sha256: str
-    accuracy: float
+    accuracy: Number
 
 
 class Budget(_Value):

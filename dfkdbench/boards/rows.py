@@ -184,4 +184,5 @@ def _distinction(namesakes: Sequence[Group]) -> Callable[[Group], str]:
 
 def _part_versions(plan: ReadPlan) -> str:
     parts = {**plan.slots, **plan.losses, **plan.student_losses}
-    return ", ".join(f"{part.name} {part.version}" for _, part in sorted(parts.items()) if part.version != "1")
+    newer = [f"{part.name} {part.version}" for _, part in sorted(parts.items()) if part.version != "1"]
+    return ", ".join(newer) or "1"

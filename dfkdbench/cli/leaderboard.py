@@ -83,12 +83,14 @@ def build(board: Path) -> None:
 @click.option("--outputs", is_flag=True, help="Also check that the built files are those of these entries.")
 def check(board: Path, outputs: bool) -> None:
     """Check every entry of DIR: one line for each that does not hold, and exit status 1 where there is one."""
-    from dfkdbench.boards.assembly import find_problems, load_board
+    from dfkdbench.boards.assembly import all_problems, assemble, read_contents
+    from dfkdbench.boards.claims import Literature
     from dfkdbench.boards.writing import stale_outputs
 
-    problems = find_problems(board, datetime.datetime.now(datetime.UTC))
+    contents = read_contents(board)
+    problems = all_problems(contents, datetime.datetime.now(datetime.UTC))
     _print_problems(problems)
-    built = load_board(board)
+    built = assemble(contents, Literature.packaged())
     stale = stale_outputs(board, built) if outputs else []
     for name in stale:
         click.echo(f"{name}: It is not what these entries give. Run: dfkdbench leaderboard build {board}")
