@@ -12,8 +12,10 @@ from pathlib import Path
 
 from dfkdbench.boards.admission import Admission
 from dfkdbench.boards.entries import FOLDER, LARGEST, PLAN, RESULT, Entry, read_entry
+from dfkdbench.boards.fields import read_tree
 from dfkdbench.boards.methods import FOLDER as METHODS
 from dfkdbench.boards.methods import keep_plain_method, key_of, plain_method
+from dfkdbench.boards.migrations import migrated
 from dfkdbench.boards.thumbnails import THUMBNAIL, make_thumbnail
 from dfkdbench.errors import DataError, IntegrityError, RunError, nearest
 from dfkdbench.files import read_no_follow, sha256_of
@@ -124,10 +126,9 @@ def put_entry(new: Path, board: Path) -> bool:
     except OSError as error:
         if not target.exists():
             raise RunError(f"Can't write {target}: {error.strerror}.") from None
-    for name in (PLAN, RESULT):
-        mine, theirs = (read_no_follow(folder / name, limit=LARGEST[name]) for folder in (new, target))
-        if mine != theirs:
-            raise IntegrityError(f"The board has another {name} of {new.name}. One record a run counts: the first.")
+    mine, theirs = (migrated(read_tree(folder / RESULT, LARGEST[RESULT])) for folder in (new, target))
+    if mine != theirs:  # the plans are the same: they hash to one id
+        raise IntegrityError(f"The board has another {RESULT} of {new.name}. One record a run counts: the first.")
     return False
 
 

@@ -30,14 +30,26 @@ def edit(board: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("plan", "result", "words"),
     [
-        ({"protocol": "2027.1"}, {"protocol": "2027.1", "finished_at": "2027-03-01T00:00:00+00:00"}, "of protocol 2027.1; this board is of 2026.1"),
-        ({"pair": "lenet_s:lenet_s"}, {"pair": "lenet_s:lenet_s"}, "no cell digits lenet_s:lenet_s. There are: digits lenet_s:lenet_xs."),
-        ({"teachers": [{"name": "t", "sha256": "d" * 64}]}, {"teacher_sha256": "d" * 64}, "another teacher than the board's digits lenet_s:lenet_xs: dddddddddddd instead of bbbbbbbbbbbb."),
+        (
+            {"protocol": "2027.1"},
+            {"protocol": "2027.1", "finished_at": "2027-03-01T00:00:00+00:00"},
+            "of protocol 2027.1; this board is of 2026.1",
+        ),
+        (
+            {"pair": "lenet_s:lenet_s"},
+            {"pair": "lenet_s:lenet_s"},
+            "no cell digits lenet_s:lenet_s. There are: digits lenet_s:lenet_xs.",
+        ),
+        (
+            {"teachers": [{"name": "t", "sha256": "d" * 64}]},
+            {"teacher_sha256": "d" * 64},
+            "another teacher than the board's digits lenet_s:lenet_xs: dddddddddddd instead of bbbbbbbbbbbb.",
+        ),
         ({"test_set_sha256": "d" * 64}, {}, "judged on another test set than the board's (dddddddddddd...)."),
         ({}, {"teacher_accuracy": 98.0}, "Its teacher has 98.0 %, the board's card says 99.0 %."),
     ],
     ids=["protocol", "cell", "teacher", "test-set", "teacher-accuracy"],
-)  # fmt: skip
+)
 def test_entry__of_something_else(
     board: Path, make_entry: Make, plan: dict[str, Any], result: dict[str, Any], words: str
 ) -> None:

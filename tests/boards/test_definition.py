@@ -26,7 +26,7 @@ def test_rules__are_read(board: Path) -> None:
         ("minimum_seeds = 3", "minimum_seed = 3", "no key 'minimum_seed'. Did you mean 'minimum_seeds'? There are:"),
         ("minimum_seeds = 3", "minimum_seeds = 0", "minimum_seeds is 0; Input should be greater than or equal to 1."),
         ("minimum_seeds = 3", "minimum_seeds = true", "minimum_seeds is True; Input should be a valid integer."),
-        ("minimum_seeds = 3", 'ranking = "accuracy_oracle"', "ranking is 'accuracy_oracle'; Input should be 'accuracy_f"),
+        ("minimum_seeds = 3", 'ranking = "accuracy_oracle"', "ranking is 'accuracy_oracle'; Input should be 'acc"),
         ("minimum_seeds = 3", 'league = "soft-label"', "'soft-label' is no league. Did you mean 'soft-labels'?"),
         ('protocol = "2026.1"', 'protocol = "new"', "protocol is 'new'; String should match pattern"),
         ('pair = "lenet_s:lenet_xs"', 'pair = "lenet_s"', "cells.0.pair is 'lenet_s'; String should match pattern"),
