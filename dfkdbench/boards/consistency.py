@@ -55,18 +55,18 @@ def _disagreements(plan: ReadPlan, result: ReadResult) -> Iterator[str]:
 def _access(plan: ReadPlan, result: ReadResult) -> Iterator[str]:
     league = league_of(frozenset(plan.access))
     if plan.league != league:
-        yield f"the league is {plan.league}; what the run saw ({', '.join(sorted(plan.access))}) makes it {league}"
+        yield f"The league is {plan.league}; what the run saw ({', '.join(sorted(plan.access))}) makes it {league}"
     if plan.side == "judge" and "real_samples" not in plan.access:
-        yield "a run beside the judge's data is a control on real samples, and this one says that it saw none"
+        yield "A run beside the judge's data is a control on real samples, and this one says that it saw none"
     if result.readout is not None and "real_samples" not in plan.access:
-        yield "its readout was fitted on real samples, and its league does not say so"
+        yield "Its readout was fitted on real samples, and its league does not say so"
 
 
 def _origin(plan: ReadPlan, result: ReadResult) -> Iterator[str]:
     if _IN_PROCESS in result.isolation:
-        yield "it ran in the judge's process, for debugging; boards take runs of the sealed worker"
+        yield "It ran in the judge's process, for debugging; boards take runs of the sealed worker"
     if (_ON_REAL_DATA in result.isolation) != (plan.side == "judge"):
-        yield f"the isolation is {shown(result.isolation)}, and the run's side is the {plan.side}'s"
+        yield f"The isolation is {shown(result.isolation)}, and the run's side is the {plan.side}'s"
     try:
         finished = datetime.datetime.fromisoformat(result.finished_at)
     except ValueError:
@@ -81,16 +81,16 @@ def _origin(plan: ReadPlan, result: ReadResult) -> Iterator[str]:
 def _end(plan: ReadPlan, result: ReadResult) -> Iterator[str]:
     if result.status != FINISHED:
         if result.accuracy_final is not None or result.student_sha256 is not None:
-            yield f"the run ended as {result.status}, and its record has a final accuracy or a student"
+            yield f"The run ended as {result.status}, and its record has a final accuracy or a student"
         return
     if result.accuracy_final is None or result.student_sha256 is None:
-        yield "the run finished, and its record lacks the final accuracy or the hash of the student"
+        yield "The run finished, and its record lacks the final accuracy or the hash of the student"
     elif result.student_sha256 in {teacher.sha256 for teacher in plan.teachers}:
-        yield "the student is the teacher's file"
+        yield "The student is the teacher's file"
     elif len(result.evaluations) != len(plan.evaluate_at):
         yield f"{len(result.evaluations)} evaluations, the plan has {len(plan.evaluate_at)}"
     elif result.evaluations[-1].sha256 != result.student_sha256:
-        yield "the last evaluation is of another student than the record's"
+        yield "The last evaluation is of another student than the record's"
 
 
 def _curve(plan: ReadPlan, result: ReadResult) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -37,11 +38,17 @@ def test_board__ranks_nothing_that_was_not_measured_often_enough(name: str) -> N
         assert all(row.plain_known for row in table.rows)
 
 
+def asked_for(plan: dict[str, Any]) -> list[Any]:
+    """What a command decides of a plan; the engine, for one, is another version's."""
+    return [plan[key] for key in ("plugin", "input", "pair", "teachers", "budget", "seed", "device", "recipe")]
+
+
 @pytest.mark.parametrize("row", DIGITS, ids=lambda row: f"{row.method} {row.key}")
 def test_command__makes_the_rows_runs(row: Row) -> None:
     words = shlex.split(row.command)
     assert words[0] == "dfkdbench"
     done = CliRunner().invoke(main, [*words[1:], "--dry-run", "--json"])
     assert done.exit_code == 0, done.output
-    planned = {plan["run_id"] for plan in json.loads(done.stdout)}
-    assert planned == {each.run_id for each in (*row.scores, *row.failures)}
+    folders = [ROOT / "digits" / "entries" / each.run_id for each in (*row.scores, *row.failures)]
+    recorded = [json.loads((folder / "plan.json").read_text(encoding="utf-8")) for folder in folders]
+    assert sorted(map(repr, map(asked_for, json.loads(done.stdout)))) == sorted(map(repr, map(asked_for, recorded)))

@@ -49,7 +49,6 @@ def exchange(effect: Effect) -> str:
     return f"{what} {effect.before} -> {effect.after}"
 
 
-def common(rows: Iterable[Row]) -> str:
-    """The hardware that every row was measured on, or nothing where it differs."""
-    found = {row.hardware for row in rows}
-    return "; ".join(found.pop()) if len(found) == 1 else ""
+def hardware(rows: Iterable[Row]) -> list[str]:
+    """Everything that the rows were measured on."""
+    return sorted({name for row in rows for name in row.hardware})

@@ -107,7 +107,9 @@ def _facts(table: Table) -> Iterator[str]:
             f"Budget {budget.name}: {budget.student_samples:,} student samples, {budget.evaluations} evaluations."
         )
     if table.rows:
-        facts.append(f"Hardware: {markdown_text(layout.common(table.rows) or 'differs, see results.csv')}.")
+        hardware = layout.hardware(table.rows)
+        which = " (`results.csv` says which row)" if len(hardware) > 1 else ""
+        facts.append(f"Hardware: {markdown_text('; '.join(hardware))}{which}.")
         if table.absent_controls:
             facts.append(f"Controls that were not run: {', '.join(map(markdown_code, table.absent_controls))}.")
     if facts:
