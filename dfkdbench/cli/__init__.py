@@ -31,6 +31,10 @@ COMMANDS = {
     "sensitivity": LazyCommand(
         "dfkdbench.cli.sensitivity:sensitivity", "Vary loss weights and learning rates around methods' presets."
     ),
+    "submit": LazyCommand("dfkdbench.cli.submit:submit", "Put finished runs onto a leaderboard."),
+    "leaderboard": LazyCommand(
+        "dfkdbench.cli.leaderboard:leaderboard", "Make, build, check, merge and compare leaderboards."
+    ),
     "teacher": LazyCommand("dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
     "doctor": LazyCommand("dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
 }
