@@ -211,5 +211,11 @@ def test_worker__never_imports_data_sets_or_the_judge() -> None:
     ]
 
 
+def test_boards__are_built_without_torch_and_plugins() -> None:
+    loaded = modules_after("import dfkdbench.boards.writing, dfkdbench.boards.merging")
+    assert not {"torch", "torchvision", "pandas", "PIL"} & loaded
+    assert not [name for name in loaded if re.match(r"dfkdbench_\w", name)]
+
+
 def test_package__is_cheap_to_import() -> None:
     assert not {"torch", "pandas", "numpy", "pydantic", "click"} & modules_after("import dfkdbench")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Iterator
-from statistics import fmean, pvariance
+from statistics import fmean
 
 from dfkdbench.boards.fields import shown
 from dfkdbench.boards.reading import ReadPlan, ReadResult
@@ -124,14 +124,14 @@ def _summary(curve: list[float], final: float | None) -> dict[str, float | None]
     """What a record says of its curve. Computed here and not by the code that wrote it."""
     if not curve:
         return dict.fromkeys(("accuracy_oracle", "accuracy_mean", "accuracy_variance", "accuracy_last5", "worst_drop"))
-    highest, worst = curve[0], 0.0
+    highest, worst, mean = curve[0], 0.0, fmean(curve)
     for accuracy in curve:
         highest = max(highest, accuracy)
         worst = max(worst, highest - accuracy)
     return {
         "accuracy_oracle": max(highest, final or 0.0),
-        "accuracy_mean": fmean(curve),
-        "accuracy_variance": pvariance(curve),
+        "accuracy_mean": mean,
+        "accuracy_variance": fmean((accuracy - mean) ** 2 for accuracy in curve),
         "accuracy_last5": fmean(curve[-5:]),
         "worst_drop": worst,
     }

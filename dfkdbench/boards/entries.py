@@ -5,6 +5,7 @@ Everything here was written by others: read as data, bounded, checked, and told 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,12 +120,12 @@ def read_entry(folder: Path, plans: dict[str, ReadPlan] | None = None) -> Entry:
     present = _files_of(folder)
     plan_tree, result_tree = (read_tree(folder / name, LARGEST[name]) for name in (PLAN, RESULT))
     plan, result = _checked(plan_tree, migrated(result_tree))
-    _check_id(folder.name, plan_tree, plan, result)
+    digest, settings = _digests(plan_tree)
+    _check_id(folder.name, digest, plan, result)
     if problem := problem_within(plan, result):
         raise IntegrityError(f"{problem}.")
     if THUMBNAIL in present:
         check_thumbnail(read_bytes(folder / THUMBNAIL, limit=LARGEST_THUMBNAIL))
-    settings = settings_hash(plan_tree)
     return Entry(
         run_id=result.run_id,
         plan=plan if plans is None else plans.setdefault(settings, plan),
@@ -135,10 +136,12 @@ def read_entry(folder: Path, plans: dict[str, ReadPlan] | None = None) -> Entry:
     )
 
 
-def settings_hash(plan: dict[str, Any]) -> str:
-    """A hash of what a plan says beside its seed and device."""
-    kept = {key: value for key, value in plan.items() if key not in _OF_A_SEED}
-    return sha256_of(canonical_json(kept).encode())[:12]
+def _digests(plan: dict[str, Any]) -> tuple[str, str]:
+    """The hash in a run's id, which is that of its whole plan, and that of its settings: all but seed and device."""
+    pieces = {key: f"{canonical_json(key)}:{canonical_json(plan[key])}" for key in sorted(plan)}
+    kept = [piece for key, piece in pieces.items() if key not in _OF_A_SEED]
+    whole, settings = (f"{{{','.join(each)}}}" for each in (pieces.values(), kept))
+    return sha256_of(whole.encode())[:12], sha256_of(settings.encode())[:12]
 
 
 def _files_of(folder: Path) -> set[str]:
@@ -150,7 +153,8 @@ def _files_of(folder: Path) -> set[str]:
     if folder.is_symlink() or not folder.is_dir():
         raise IntegrityError(f"It is no folder; an entry is one with {PLAN} and {RESULT}.")
     try:
-        present = {path.name for path in folder.iterdir()}
+        with os.scandir(folder) as found:
+            present = {file.name for file in found}
     except OSError as error:
         raise IntegrityError(f"It can't be read: {error.strerror}.") from None
     if missing := {PLAN, RESULT} - present:
@@ -171,7 +175,7 @@ def _checked(plan_tree: dict[str, Any], result_tree: dict[str, Any]) -> tuple[Re
         raise IntegrityError(f"{name} is no {what} of a run: {first_error(error)}.") from None
 
 
-def _check_id(folder: str, plan_tree: dict[str, Any], plan: ReadPlan, result: ReadResult) -> None:
+def _check_id(folder: str, digest: str, plan: ReadPlan, result: ReadResult) -> None:
     """Refuses a record of another run, and a plan that is not what its id says.
 
     Raises:
@@ -179,7 +183,6 @@ def _check_id(folder: str, plan_tree: dict[str, Any], plan: ReadPlan, result: Re
     """
     if folder != result.run_id:
         raise IntegrityError(f"The folder has another name than the run of its record, {result.run_id}.")
-    digest = sha256_of(canonical_json(plan_tree).encode())[:12]
     start = f"{plan.plugin}-{plan.input.dataset}-{plan.pair.replace(':', '-')}-s{plan.seed}"
     if result.run_id != f"{start}-{digest}":
         raise IntegrityError(f"plan.json is the plan of {start}-{digest}, and the record is of {result.run_id}.")

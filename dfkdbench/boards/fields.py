@@ -40,6 +40,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 _DEEPEST = 16
 _MOST_VALUES = 50_000
 _LONGEST_TEXT = 10_000
+_LARGEST_INTEGER = 2**63
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+/-]{0,127}")
 
 
@@ -127,18 +128,21 @@ def _refuse_oddities(tree: dict[str, Any]) -> None:
     for _ in range(_DEEPEST):
         below: list[Any] = []
         for value in level:
-            if isinstance(value, dict):
+            kind = type(value)  # what JSON gives is of no other class
+            if kind is float:
+                if not math.isfinite(value):
+                    raise ValueError("a number is not finite")
+            elif kind is int:
+                if not -_LARGEST_INTEGER < value < _LARGEST_INTEGER:
+                    raise ValueError("a number is out of range")
+            elif kind is str:
+                _refuse_text(value)
+            elif kind is list:
+                below += value
+            elif kind is dict:
                 below += value.values()
                 for key in value:
                     _refuse_key(key)
-            elif isinstance(value, list):
-                below += value
-            elif isinstance(value, str):
-                _refuse_text(value)
-            elif isinstance(value, float) and not math.isfinite(value):
-                raise ValueError("a number is not finite")
-            elif isinstance(value, int) and abs(value) > 2**63:
-                raise ValueError("a number is out of range")
         seen += len(below)
         if seen > _MOST_VALUES:
             raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
