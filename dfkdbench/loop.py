@@ -75,10 +75,10 @@ class ImageObjective:
         for loss in self._learning:
             loss.settle()
 
-    def _ask(self, images: Tensor) -> Signal:
+    def _ask(self, images: Tensor, wants: frozenset[str] | None = None) -> Signal:
         """The aggregated signal of other images than the generator's batch, in their graph."""
         with self._parts.autocast():
-            return self._parts.aggregate(self._parts.read_teachers(images, self._wants))
+            return self._parts.aggregate(self._parts.read_teachers(images, self._wants if wants is None else wants))
 
     def _read_student(self, images: Tensor) -> Signal:
         """The student's signal with gradient to the images only."""

@@ -59,8 +59,9 @@ class View(NamedTuple):
         teachers: Each teacher's own signal, in order; detached in student losses.
         student: The student's signal, or None where no active loss needs it.
         labels: What the images were made for, where the generator provides it: classes (B,) or soft labels (B, K).
-        ask: `ask(images)` -> the aggregated signal of other images, such as another view of these, with the same
-            signals as `teacher` and in the graph of its argument; counted as teacher queries. In image losses only.
+        ask: `ask(images, wants)` -> the aggregated signal of other images, such as another view of these, in the graph
+            of its argument and with those of `dfkdbench.descriptors.SIGNALS` that are wanted, or the same as `teacher`
+            without `wants`; counted as teacher queries. In image losses only.
         originals: The images before the generator augmented them, where it did; in the graph.
     """
 
@@ -69,7 +70,7 @@ class View(NamedTuple):
     teachers: tuple[Signal, ...]
     student: Signal | None = None
     labels: Tensor | None = None
-    ask: Callable[[Tensor], Signal] | None = None
+    ask: Callable[..., Signal] | None = None
     originals: Tensor | None = None
 
 

@@ -245,6 +245,21 @@ def test_ask__a_loss_may_look_at_other_images_in_their_graph():
     assert not torch.equal(parts.generator.weight, torch.ones(SIZE, SIZE))
 
 
+def test_ask__reads_no_more_of_the_teacher_than_is_wanted(monkeypatch):
+    class OtherView(Stateless):
+        def __call__(self, view):
+            both = view.ask(view.images.flip(3)).logits, view.ask(view.images, frozenset({"stages"})).logits
+            return sum(logits.square().mean() for logits in both)
+
+    needs = frozenset({"batch_norm", "stages"})
+    parts = make_parts(Phase(student_steps=0, rounds=1), image_losses={"other": (OtherView(), 1.0, needs)})
+    wanted = []
+    answer = ToyTeacher.forward
+    monkeypatch.setattr(ToyTeacher, "forward", lambda self, images, wants: wanted.append(wants) or answer(self, images))
+    run(parts)
+    assert wanted == [needs, needs, frozenset({"stages"})]
+
+
 def test_replay__follows_the_generator_from_the_start():
     parts = make_parts(Phase())
     StandardLoop(parts)

@@ -74,7 +74,8 @@ class ContrastiveLoss(LearningLoss):
         self._step_head()
         images = view.images if view.originals is None else view.originals
         local_images = random_resized_crop(images, self._options.smallest_area, self._options.flip, self._rng)
-        local, whole = self.instances(view.ask(local_images)), self.instances(view.teacher).detach()
+        local = self.instances(view.ask(local_images, frozenset({self._signal})))
+        whole = self.instances(view.teacher).detach()
         self._seen = torch.stack([local.detach(), whole])
         remembered = self._bank[:, self._choose()]
         return self.compare(local, whole, *remembered)

@@ -22,7 +22,7 @@ class Teacher(nn.Module):
         self.head = nn.Linear(10 * 64, 10)
         self.eval().requires_grad_(False)
 
-    def forward(self, images: Tensor) -> Signal:
+    def forward(self, images: Tensor, wants: frozenset[str] = frozenset()) -> Signal:
         statistics, means, stages = [], [], []
         for convolution in self.convolutions:
             images = convolution(images)
