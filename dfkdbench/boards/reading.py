@@ -6,9 +6,9 @@ missing are not. Everything without a default is required.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from dfkdbench.boards.fields import (
     Amount,
@@ -26,6 +26,7 @@ from dfkdbench.boards.fields import (
     RunId,
     Status,
     Version,
+    first_error,
 )
 from dfkdbench.config import LOSS_GROUPS, SLOTS
 
@@ -53,6 +54,15 @@ class ReadRecipe(Reading):
     aggregator: ReadChoice
     losses: dict[PartName, ReadLoss]
     student_losses: dict[PartName, ReadLoss]
+
+
+def _with_parts(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe itself, where its parts are there and are what parts look like."""
+    try:
+        ReadRecipe.model_validate(recipe)
+    except ValidationError as error:
+        raise ValueError(first_error(error)) from None
+    return recipe
 
 
 class ReadPart(Reading):
@@ -104,7 +114,7 @@ class ReadPlan(Reading):
     budget: ReadBudget
     seed: Count
     device: Device
-    recipe: dict[str, Any]
+    recipe: Annotated[dict[str, Any], AfterValidator(_with_parts)]
     slots: dict[str, ReadPart]
     losses: dict[PartName, ReadPart]
     student_losses: dict[PartName, ReadPart]
