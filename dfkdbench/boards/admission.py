@@ -58,7 +58,8 @@ def cell_of(definition: Definition, plan: ReadPlan) -> Cell | None:
     """The board's cell that a run is of; of several with its pair the one with its teachers."""
     cells = definition.cells_of(plan.input.dataset, plan.pair)
     hashes = tuple(teacher.sha256 for teacher in plan.teachers)
-    return next((cell for cell in cells if cell.hashes == hashes or cell.is_open), None)
+    fitting = [cell for cell in cells if cell.hashes == hashes and not cell.is_open]
+    return next(iter(fitting or [cell for cell in cells if cell.is_open]), None)
 
 
 def _no_cell(definition: Definition, plan: ReadPlan) -> str:
@@ -67,7 +68,7 @@ def _no_cell(definition: Definition, plan: ReadPlan) -> str:
         there = "; ".join(dict.fromkeys(f"{cell.dataset} {cell.pair}" for cell in definition.cells))
         return f"The board has no cell {plan.input.dataset} {plan.pair}. There are: {there}."
     given = ", ".join(teacher.sha256[:12] for teacher in plan.teachers)
-    there = " or ".join(", ".join(hash_[:12] for hash_ in cell.hashes) for cell in cells)
+    there = " or ".join(", ".join(hash_[:12] for hash_ in cell.hashes) for cell in cells if not cell.is_open)
     return f"It has another teacher than the board's {cells[0].title}: {given} instead of {there}."
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from dfkdbench.boards.consistency import problem_within
-from dfkdbench.boards.fields import Hash, Reading, RunId, first_error, read_bytes, read_tree, shown
+from dfkdbench.boards.fields import Hash, Reading, first_error, read_bytes, read_tree, shown
 from dfkdbench.boards.migrations import migrated
 from dfkdbench.boards.reading import ReadPlan, ReadResult
 from dfkdbench.boards.thumbnails import LARGEST_THUMBNAIL, THUMBNAIL, check_thumbnail
@@ -42,10 +42,6 @@ class Verification(Reading):
     schema_number: Literal[1] = Field(alias="schema")
     level: Literal["L0", "L1", "L2", "L3"]
     result_sha256: Hash
-
-
-class _Id(Reading):
-    run_id: RunId
 
 
 @dataclass(frozen=True)
@@ -137,11 +133,11 @@ def read_entry(folder: Path, plans: dict[str, ReadPlan] | None = None) -> Entry:
 
 
 def _digests(plan: dict[str, Any]) -> tuple[str, str]:
-    """The hash in a run's id, which is that of its whole plan, and that of its settings: all but seed and device."""
+    """The digits of a run's id, of its whole plan, and the hash of its settings: all but seed and device."""
     pieces = {key: f"{canonical_json(key)}:{canonical_json(plan[key])}" for key in sorted(plan)}
     kept = [piece for key, piece in pieces.items() if key not in _OF_A_SEED]
     whole, settings = (f"{{{','.join(each)}}}" for each in (pieces.values(), kept))
-    return sha256_of(whole.encode())[:12], sha256_of(settings.encode())[:12]
+    return sha256_of(whole.encode())[:12], sha256_of(settings.encode())
 
 
 def _files_of(folder: Path) -> set[str]:

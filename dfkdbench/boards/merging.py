@@ -9,10 +9,11 @@ from pathlib import Path
 from dfkdbench.boards.admission import admit, finished_first
 from dfkdbench.boards.definition import Cell, Definition, read_definition
 from dfkdbench.boards.entries import FOLDER, LARGEST, VERIFICATION, Entry, Problem, scan_entries
+from dfkdbench.boards.fields import read_bytes
 from dfkdbench.boards.methods import copy_plain_methods
 from dfkdbench.boards.submission import new_entry, put_entry
 from dfkdbench.errors import ComparisonError, ConfigError, IntegrityError
-from dfkdbench.files import read_no_follow
+from dfkdbench.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _copy(entry: Entry, board: Path, other: Path) -> bool:
     with new_entry(board, entry.run_id) as new:
         for name in LARGEST.keys() - {VERIFICATION}:
             if (source / name).exists():
-                (new / name).write_bytes(read_no_follow(source / name, limit=LARGEST[name]))
+                write_atomically(new / name, read_bytes(source / name, limit=LARGEST[name]))
         return put_entry(new, board)
 
 

@@ -64,7 +64,7 @@ def make_row(group: Group, minimum_seeds: int, claims: Sequence[Claim]) -> Row:
     control = is_control(plan)
     is_plain = group.spelling.against_plain and not (group.spelling.parts or group.spelling.settings)
     return Row(
-        key=group.key,
+        key=group.key[:12],
         method=group.label,
         plugin=plan.plugin,
         distribution=plan.distribution,
@@ -179,7 +179,7 @@ def _distinction(namesakes: Sequence[Group]) -> Callable[[Group], str]:
     for word, facet in _FACETS:
         if len(set(map(facet, namesakes))) == len(namesakes):
             return lambda group: f"{word} {facet(group)}"
-    return lambda group: f"settings {group.key}"
+    return lambda group: f"settings {group.key[:12]}"
 
 
 def _part_versions(plan: ReadPlan) -> str:

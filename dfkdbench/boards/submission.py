@@ -12,13 +12,13 @@ from pathlib import Path
 
 from dfkdbench.boards.admission import Admission
 from dfkdbench.boards.entries import FOLDER, LARGEST, PLAN, RESULT, Entry, read_entry
-from dfkdbench.boards.fields import read_tree
+from dfkdbench.boards.fields import read_bytes, read_tree
 from dfkdbench.boards.methods import FOLDER as METHODS
 from dfkdbench.boards.methods import keep_plain_method, key_of, plain_method
 from dfkdbench.boards.migrations import migrated
 from dfkdbench.boards.thumbnails import THUMBNAIL, make_thumbnail
 from dfkdbench.errors import DataError, IntegrityError, RunError, nearest
-from dfkdbench.files import read_no_follow, sha256_of
+from dfkdbench.files import sha256_of, write_atomically
 from dfkdbench.registry import Registry
 from dfkdbench.runfolder import RunFolder
 
@@ -54,7 +54,7 @@ def submit_run(run: Path, board: Path, standing: Admission, registry: Registry) 
     folder = find_run(run)
     with new_entry(board, folder.root.name) as new:
         for name, source in ((PLAN, folder.plan), (RESULT, folder.result)):
-            (new / name).write_bytes(read_no_follow(source, limit=LARGEST[name]))
+            write_atomically(new / name, read_bytes(source, limit=LARGEST[name]))
         entry = read_entry(new)
         _check_student(folder, entry)
         _add_thumbnail(folder, entry, new)
@@ -64,7 +64,7 @@ def submit_run(run: Path, board: Path, standing: Admission, registry: Registry) 
     paths, remarks = [Path(FOLDER) / entry.run_id], []
     method = plain_method(key_of(entry.plan), registry)
     if method is None:
-        remarks.append(f"What plain {entry.plan.plugin} is here is not known: its version is not the installed one.")
+        remarks.append(f"This version of {entry.plan.plugin} is not installed, so its row is spelled out whole.")
     elif keep_plain_method(board, method):
         paths.append(Path(METHODS) / method.file)
     else:
@@ -118,8 +118,6 @@ def put_entry(new: Path, board: Path) -> bool:
     """
     target = board / FOLDER / new.name
     new.chmod(0o755)
-    for file in new.iterdir():
-        file.chmod(0o644)
     try:
         new.rename(target)
         return True
@@ -136,7 +134,7 @@ def _check_student(folder: RunFolder, entry: Entry) -> None:
     """Refuses a run whose student is not the record's."""
     if not entry.finished:
         return
-    found = sha256_of(read_no_follow(folder.student, limit=_LARGEST_STUDENT))
+    found = sha256_of(read_bytes(folder.student, limit=_LARGEST_STUDENT))
     if found != entry.result.student_sha256:
         raise IntegrityError(f"{folder.student.name} has sha256 {found[:12]}..., the record's student has another.")
 
@@ -146,4 +144,4 @@ def _add_thumbnail(folder: RunFolder, entry: Entry, new: Path) -> None:
     if entry.plan.side == "worker" and folder.samples.exists():
         picture = make_thumbnail(folder.samples, entry.plan.input.image_size)
         if picture is not None:
-            (new / THUMBNAIL).write_bytes(picture)
+            write_atomically(new / THUMBNAIL, picture)

@@ -81,6 +81,16 @@ def test_open_cell__takes_nothing_and_says_why(board: Path, make_entry: Make) ->
     assert not load_board(board).tables[0].pinned
 
 
+def test_open_cell__hides_no_pinned_one(board: Path, make_entry: Make) -> None:
+    text = (board / FILE).read_text()
+    start, cell = text.split("[[cells]]")
+    unpinned = "\n".join(line for line in cell.splitlines() if not line.startswith(("test_set", "teachers")))
+    (board / FILE).write_text(f"{start}[[cells]]{unpinned}\n\n[[cells]]{cell}")
+    make_entry().write(board)
+    assert told(board) == []
+    assert [len(table.rows) for table in load_board(board).tables] == [0, 1]
+
+
 def test_board_of_one_league__takes_that_and_controls(board: Path, make_entry: Make) -> None:
     edit(board, "minimum_seeds = 3", 'league = "features"')
     make_entry("rich", access=["features", "soft_labels"], league="features").write(board)

@@ -61,7 +61,7 @@ def test_submit__copies_plan_and_record_and_says_what_to_do(board: Path, make_ru
     assert (target / "result.json").read_bytes() == (run / "result.json").read_bytes()
     assert f"    cd {board}\n    git switch -c submit-{run.name}\n" in done.stdout
     assert f"    git add entries/{run.name}\n    git commit -m 'Submit {run.name}'\n" in done.stdout
-    assert "What plain toy is here is not known" in done.stderr
+    assert "This version of toy is not installed, so its row is spelled out whole." in done.stderr
     assert load_board(board).entries == 1
     assert not [path for path in (board / "entries").iterdir() if path.name.startswith(".")]
 
