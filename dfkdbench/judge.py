@@ -209,7 +209,6 @@ class _Trial:
         data = read_no_follow(path, limit=size_limit(self.network))
         if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
             return
-        self._newest_student = data
         found = judge_student(self.network, data, str(path), self.plan, self.bench.test_set)
         evaluation = {
             "index": index,
@@ -225,8 +224,9 @@ class _Trial:
             "agreement": self.teachers.agreement_with(found),
             "sha256": sha256_of(data),
         }
+        if index >= max(self.evaluations, default=0):
+            self._newest_student, self.class_accuracies = data, found.class_accuracies
         self.evaluations[index] = evaluation
-        self.class_accuracies = found.class_accuracies
         append_line(self.folder.evaluations, evaluation)
         self._notify("dfkdbench_evaluated", evaluation=evaluation)
 

@@ -18,6 +18,7 @@ from dfkdbench.errors import IntegrityError
 from dfkdbench.files import sha256_of
 from dfkdbench.handover import MOST_BYTES, read_images, sample_images, shape_of
 from dfkdbench.plan import InputSpec
+from dfkdbench.records import Result
 from dfkdbench.registry import load_registry
 from dfkdbench.seams import Batch
 
@@ -134,9 +135,12 @@ OVERWRITES = """
     API = 1
 
     class Overwriting(NoiseGenerator):
-        def sample(self, count):
-            atexit.register(Path("../snapshots/samples.safetensors").write_bytes, bytes(16))
-            return super().sample(count)
+        def __init__(self, options, setting):
+            super().__init__(options, setting)
+            atexit.register(self.overwrite)
+
+        def overwrite(self):
+            BODY
 
     @hookimpl
     def dfkdbench_generators():
@@ -153,18 +157,50 @@ OVERWRITES = """
 """
 
 
-def test_run__images_that_a_worker_spoils_fail_the_run_and_leave_its_curve(
+@pytest.fixture
+def run_hostile(
     make_distribution: Callable[..., str], tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[[str], Result]:
+    """Runs a method on noise whose worker executes some code when its session has ended."""
+
+    def run(code: str) -> Result:
+        body = ("\n" + " " * 12).join(code.splitlines())
+        make_distribution("overwrites", OVERWRITES.replace("BODY", body))
+        load_registry.cache_clear()
+        request.addfinalizer(load_registry.cache_clear)
+        (result,) = dfkdbench.run(
+            plugin="overwrites", dataset="digits", budget="smoke", settings={"batch_size": 64}, out=tmp_path / "runs"
+        )
+        return result
+
+    return run
+
+
+def test_run__images_that_a_worker_spoils_fail_the_run_and_leave_its_curve(
+    run_hostile: Callable[[str], Result], tmp_path: Path
 ) -> None:
-    make_distribution("overwrites", OVERWRITES)
-    load_registry.cache_clear()
-    request.addfinalizer(load_registry.cache_clear)
-    (result,) = dfkdbench.run(
-        plugin="overwrites", dataset="digits", budget="smoke", settings={"batch_size": 64}, out=tmp_path / "runs"
-    )
+    result = run_hostile('Path("../snapshots/samples.safetensors").write_bytes(bytes(16))')
     assert (result.status, result.accuracy_final, result.student_sha256) == ("failed", None, None)
     assert result.error == "samples.safetensors is no safetensors file; only safetensors files are read."
     assert len(result.evaluations) == 2
     folder = tmp_path / "runs" / result.run_id
     assert not (folder / "synthetic.safetensors").exists()
     assert not (folder / "student.safetensors").exists()
+
+
+def test_run__an_early_snapshot_handed_out_again_is_not_the_final_student(
+    run_hostile: Callable[[str], Result], tmp_path: Path
+) -> None:
+    result = run_hostile(
+        "from safetensors.torch import load_file, save_file\n"
+        'early = "../snapshots/0000.safetensors"\n'
+        "save_file({name: tensor * 0 for name, tensor in load_file(early).items()}, early)\n"
+        'reports = Path("reports.jsonl")\n'
+        "again = next(line for line in reports.read_text().splitlines() if '\"index\": 0' in line)\n"
+        'reports.open("a").write(again + "\\n")'
+    )
+    first, last = result.evaluations
+    assert (result.status, first.worst_class) == ("finished", 1)  # a student of zeros decides for class 0
+    student = (tmp_path / "runs" / result.run_id / "student.safetensors").read_bytes()
+    assert sha256_of(student) == last.sha256 == result.student_sha256
+    assert result.class_accuracies[0] == last.worst_class_accuracy == 0

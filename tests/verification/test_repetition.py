@@ -43,7 +43,7 @@ def read(folder: Path) -> Tree:
 def claim_as_its_own(folder: Path, source: Path) -> None:
     """The students and figures of another run, in the record of this one: consistent throughout."""
     tree, theirs = read(folder), read(source)
-    figures = ("accuracy", "calibration_error", "worst_class_accuracy", "sha256")
+    figures = ("accuracy", "calibration_error", "worst_class_accuracy", "worst_class", "agreement", "sha256")
     for mine, its in zip(tree["evaluations"], theirs["evaluations"], strict=True):
         mine |= {name: its[name] for name in figures}
         snapshot = f"snapshots/{mine['index']:04d}.safetensors"
@@ -52,7 +52,7 @@ def claim_as_its_own(folder: Path, source: Path) -> None:
     plan = Plan.model_validate_json((folder / "plan.json").read_text(encoding="utf-8"))
     again = summarise(plan, "finished", "", tree["evaluations"], {}, "", 0.0).model_dump(mode="json")
     names = [name for name in again if name.startswith("accuracy_") or name in ("worst_drop", "student_sha256")]
-    tree |= {name: again[name] for name in names}
+    tree |= {name: again[name] for name in names} | {"class_accuracies": theirs["class_accuracies"]}
     (folder / "result.json").write_text(json.dumps(tree), encoding="utf-8")
 
 
