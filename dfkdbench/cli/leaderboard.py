@@ -65,9 +65,10 @@ def init(
 @leaderboard.command()
 @_BOARD
 def build(board: Path) -> None:
-    """Write DIR's tables from its rules and entries: README.md, results.csv, results.tex, data.json.
+    """Write DIR's page (index.html) and tables (README.md, results.csv, results.tex, data.json).
 
-    The same entries give the same bytes. Entries that don't hold are left out, and told.
+    They are made of its rules and entries alone: the same entries give the same bytes. Entries that don't hold are left
+    out, and told. The page needs no server: open it in a browser, or publish the folder.
     """
     from dfkdbench.boards.writing import build as build_board
 
