@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from dfkdbench.boards.model import Board, Table
 from dfkdbench.boards.outputs.page.cards import cards
@@ -22,25 +22,33 @@ from dfkdbench.places import assets_folder
 LARGEST = 1_000_000
 """Bytes that a page may have; pictures are files of their own."""
 
-_FEWER = (300, 100, 30, 10)
+_MOST_ROWS = (None, 200, 100, 60, 30, 10)
+"""How many rows of a league are shown: the first of these with which the page is not too large."""
+
+_LEAST_OF_A_ROW = 2500
+"""Bytes that a row takes at least, so that a page that can't fit is not even tried."""
+
 _MOST_LEFT_OUT = 50
 _FILES = ("README.md", "results.csv", "results.tex", "data.json", "leaderboard.toml")
 
 
 def page(board: Board) -> str:
-    """A board's page of at most `LARGEST` bytes.
+    """A board's page.
 
-    Of a board too large for that it shows the best rows of each league, and says how many more there are.
+    Of a board too large for `LARGEST` bytes it shows the best rows of each league, and says how many more there are.
     """
-    text = _document(board, None)
-    for most in _FEWER:
+    for most in _MOST_ROWS:
+        shown = [_fewer(table, most) for table in board.tables]
+        if sum(len(table.rows) for table in shown) * _LEAST_OF_A_ROW > LARGEST and most != _MOST_ROWS[-1]:
+            continue
+        text = _document(board, shown)
         if len(text.encode()) <= LARGEST:
             break
-        text = _document(board, most)
     return text
 
 
-def _document(board: Board, most: int | None) -> str:
+def _document(board: Board, shown: Sequence[Table]) -> str:
+    """The page of a board with its tables as far as they are shown."""
     looks = looks_of(board)
     style = variables() + league_classes() + _asset("board.css")
     script = _asset("board.js")
@@ -59,7 +67,7 @@ def _document(board: Board, most: int | None) -> str:
         "main",
         contents(board),
         filters(board),
-        *(_section(board, table, looks, most) for table in board.tables),
+        *(_section(table, less, looks, board.minimum_seeds) for table, less in zip(board.tables, shown, strict=True)),
         _left_out(board),
         id="tables",
     )
@@ -69,14 +77,17 @@ def _document(board: Board, most: int | None) -> str:
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _section(board: Board, table: Table, looks: dict[str, Look], most: int | None) -> Markup:
-    """Everything about a cell and tier."""
-    shown = _fewer(table, most)
+def _section(table: Table, shown: Table, looks: Mapping[str, Look], minimum_seeds: int) -> Markup:
+    """Everything about a cell and tier.
+
+    Args:
+        shown: What of the table is shown.
+    """
     return element(
         "section",
         element("h2", element("code", table.pair), " ", element("small", f"{table.dataset}, {table.budget.name}")),
         lines(_facts(table), class_="facts"),
-        ranking(shown, looks, board.minimum_seeds, len(table.rows) - len(shown.rows)),
+        ranking(shown, looks, minimum_seeds, len(table.rows) - len(shown.rows)),
         curves(shown, looks),
         costs(shown, looks),
         effects(shown, looks),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dfkdbench.boards.model import Ranking, Row, Table
 from dfkdbench.boards.outputs import layout
@@ -24,7 +24,7 @@ _ACCURACY, _STABILITY, _COST, _EVIDENCE = "Accuracy, %", "Over the run", "Cost",
 _MOST_HARDWARE = 3
 
 
-def ranking(table: Table, looks: dict[str, Look], minimum_seeds: int, left: int = 0) -> Markup | None:
+def ranking(table: Table, looks: Mapping[str, Look], minimum_seeds: int, left: int = 0) -> Markup | None:
     """The table of a cell's rows, or None where there are none.
 
     Args:

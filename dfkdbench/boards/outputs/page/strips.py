@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dfkdbench.boards.model import Effect, Row, Table
 from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look
@@ -92,6 +92,6 @@ def _strip(parts: Iterable[Markup | None], class_: str = "strip") -> Markup:
     )
 
 
-def look_of(row: Row, looks: dict[str, Look]) -> Look:
+def look_of(row: Row, looks: Mapping[str, Look]) -> Look:
     """The look of a row: its league's, or that of the controls."""
     return REFERENCE if row.control else looks[row.league]
