@@ -16,10 +16,10 @@
     return Number.isNaN(value) ? null : value;
   };
 
-  // Rows without a figure stay last in either order; bodies are leagues, and no row leaves its own.
-  const sortBody = (body, column, kind, sign) => {
+  // Bodies are leagues, and no row leaves its own. Rows without a figure stay last in either order, equal ones as they came.
+  const sortBody = (body, column, kind, sign, places) => {
     const title = body.querySelector(".title");
-    const rows = [...body.rows].filter((row) => row !== title);
+    const rows = [...body.rows].filter((row) => row !== title).sort((one, other) => places.get(one) - places.get(other));
     const keys = new Map(rows.map((row) => [row, sortKey(row, column, kind)]));
     rows.sort((one, other) => {
       const [a, b] = [keys.get(one), keys.get(other)];
@@ -31,6 +31,7 @@
 
   const makeSortable = (table, say) => {
     const headings = all("thead tr:last-child > th", table);
+    const places = new Map([...table.rows].map((row, place) => [row, place]));
     headings.forEach((heading, column) => {
       const kind = heading.dataset.sort;
       if (!kind) return;
@@ -45,7 +46,7 @@
         const order = now ? (now === "ascending" ? "descending" : "ascending") : first;
         headings.forEach((other) => other.removeAttribute("aria-sort"));
         heading.setAttribute("aria-sort", order);
-        [...table.tBodies].forEach((body) => sortBody(body, column, kind, order === "ascending" ? 1 : -1));
+        [...table.tBodies].forEach((body) => sortBody(body, column, kind, order === "ascending" ? 1 : -1, places));
         say(`Sorted by ${name.textContent}, ${order}.`);
       });
     });
@@ -78,7 +79,7 @@
       rows: all("tr[data-row]", section),
       marked: all("[data-row]", section),
       groups: all("[data-group]", section),
-      effects: all("tr[data-league]:not([data-row])", section),
+      others: all("[data-league]:not([data-row])", section),
     }));
     const total = cells.reduce((sum, cell) => sum + cell.rows.length, 0);
 
@@ -101,7 +102,7 @@
           const items = all("[data-row]", group);
           group.classList.toggle("off", items.length > 0 && items.every((item) => item.classList.contains("off")));
         });
-        cell.effects.forEach((row) => row.classList.toggle("off", Boolean(league) && row.dataset.league !== league));
+        cell.others.forEach((item) => item.classList.toggle("off", Boolean(league) && item.dataset.league !== league));
         const shown = fits && (kept.size > 0 || !narrowed);
         cell.section.classList.toggle("off", !shown);
         cell.link?.classList.toggle("off", !shown);
@@ -110,7 +111,7 @@
       say(total === 0 ? "" : count === total ? `All ${total} rows are shown.` : `${count} of ${total} rows are shown, and their controls.`);
     };
 
-    form.addEventListener("input", apply);
+    for (const kind of ["input", "change"]) form.addEventListener(kind, apply);
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(() => { paint(""); store(""); apply() }));
     form.elements.theme.value = stored();

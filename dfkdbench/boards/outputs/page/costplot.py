@@ -62,6 +62,7 @@ class _Front:
     It is drawn as steps, since nothing was measured between two rows.
     """
 
+    league: str
     look: Look
     places: Sequence[tuple[float, float]]
 
@@ -69,7 +70,8 @@ class _Front:
         """The steps."""
         (x, y), *others = self.places
         path = f"M{x:.1f} {y:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in others)
-        return element("path", class_=f"front {self.look.class_}", d=path, stroke_dasharray=self.look.dash or None)
+        class_ = f"front {self.look.class_}"
+        return element("path", class_=class_, d=path, stroke_dasharray=self.look.dash or None, data_league=self.league)
 
     def boxes(self) -> Iterator[Box]:
         """Where its lines are."""
@@ -84,7 +86,9 @@ def cost_plot(table: Table, cost: Cost, rows: Sequence[Row], looks: Mapping[str,
     up = accuracy_scale(_accuracies(table), _BOTTOM - 8, _TOP + 10, 22)
     points = [_point(row, look_of(row, looks), cost, across, up) for row in rows]
     fronts = [
-        _Front(look, places) for league, look in looks.items() if len(places := _places(points, league, cost)) > 1
+        _Front(league, look, places)
+        for league, look in looks.items()
+        if len(places := _places(points, league, cost)) > 1
     ]
     identity = f"{table.key}-{cost.word}-plot"
     drawing = element(
