@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from dfkdbench.boards.model import Board, Table
+from dfkdbench.boards.outputs import layout
 from dfkdbench.boards.outputs.page.cards import cards
 from dfkdbench.boards.outputs.page.costs import costs
 from dfkdbench.boards.outputs.page.curves import curves
@@ -122,8 +123,8 @@ def _facts(table: Table) -> Iterator[Markup]:
         budget = table.budget
         yield joined([f"Budget: {budget.student_samples:,} student samples, {budget.evaluations} evaluations"])
     if table.rows:
-        hardware = dict.fromkeys(word for row in table.rows for word in row.hardware)
-        yield joined([f"Hardware: {next(iter(hardware)) if len(hardware) == 1 else 'differs, see the rows'}"])
+        hardware = layout.hardware(table.rows)
+        yield joined([f"Hardware: {hardware[0] if len(hardware) == 1 else 'differs, see the rows'}"])
         if table.absent_controls:
             yield joined([f"Controls not run: {', '.join(table.absent_controls)}"])
 

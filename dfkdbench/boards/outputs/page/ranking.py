@@ -33,7 +33,7 @@ def ranking(table: Table, looks: Mapping[str, Look], minimum_seeds: int, left: i
     if not table.rows:
         return None
     scale = accuracy_axis(table)
-    hardware = not layout.common(table.rows)
+    hardware = len(layout.hardware(table.rows)) > 1
     columns = _columns(scale, hardware)
     bodies = [_league(each, table, looks[each.league], scale, columns, hardware) for each in table.rankings]
     bodies.append(_references(table, scale, columns, hardware))
