@@ -76,7 +76,7 @@
     const cells = all("section.cell").map((section) => ({
       section,
       link: all("[data-cell]").find((item) => item.dataset.cell === section.id),
-      rows: all("tr[data-row]", section),
+      rows: all(".ranking tr[data-row]", section),
       marked: all("[data-row]", section),
       groups: all("[data-group]", section),
       others: all("[data-league]:not([data-row])", section),

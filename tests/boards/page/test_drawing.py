@@ -15,7 +15,7 @@ from dfkdbench.boards.outputs.page.curves import curves, thinned
 from dfkdbench.boards.outputs.page.labels import Box, place_labels
 from dfkdbench.boards.outputs.page.leagues import REFERENCE, looks_of, seen_in
 from dfkdbench.boards.outputs.page.scales import accuracy_scale, brief, linear_scale, log_scale
-from dfkdbench.boards.outputs.page.strips import accuracy_axis, accuracy_strip
+from dfkdbench.boards.outputs.page.strips import accuracy_axis, accuracy_strip, told_apart
 from dfkdbench.descriptors import PRIORS, TEACHER_ACCESS
 
 RANGES = [[0.0], [100.0], [0.0, 100.0], [95.0], [95.0, 95.1], [10.2, 99.4], [99.99, 99.999], [50.0, 50.0], []]
@@ -120,6 +120,26 @@ def test_curve__band_goes_from_the_lowest_seed_to_the_highest(shown: Any) -> Non
             (low_x, low_y), (high_x, high_y) = points[index], points[-1 - index]
             assert low_x == x == high_x
             assert high_y <= y <= low_y
+
+
+def test_told_apart__leaves_out_controls_that_are_below_all_else(shown: Any) -> None:
+    table = shown.board.tables[0]
+    below, above = ({"mean": mean, "key": f"{mean}"} for mean in (50.0, 99.5))
+    controls = tuple(table.controls[0].model_copy(update=changes) for changes in (below, above))
+
+    def mean_of(row: Any) -> list[float]:
+        return [] if row.mean is None else [row.mean]
+
+    assert sorted(told_apart(table.model_copy(update={"controls": controls}), mean_of)) == [
+        80.5,
+        96,
+        97,
+        97.2,
+        99,
+        99.5,
+    ]
+    alone = table.model_copy(update={"controls": controls, "rankings": ()})
+    assert sorted(told_apart(alone, mean_of)) == [50, 99, 99.5]
 
 
 def test_strip__beyond_the_axis_is_an_arrow(shown: Any) -> None:

@@ -250,6 +250,10 @@ def test_filter__acts_on_plots_and_cards_as_on_the_table(open_page: Open) -> Non
         QUICK,
     )
     assert sorted(shown_marks) == sorted(["gamma", "noise"] + ["gamma", "noise"] * 2 + ["gamma", "delta", "noise"])
+    driver.execute_script(f"document.querySelectorAll('#{QUICK} details').forEach((node) => {{ node.open = true }})")
+    for summary in ("curves", "costs"):
+        rows = driver.find_elements(By.CSS_SELECTOR, f"[aria-labelledby={QUICK}-{summary}-table] tbody th")
+        assert [row.text for row in rows if row.is_displayed()] == ["gamma", "noise"]
     hidden = "return [...document.querySelectorAll(arguments[0])].map((node) => getComputedStyle(node).display)"
     assert driver.execute_script(hidden, f"#{QUICK} tr[data-league]:not([data-row])") == ["none"]
     assert driver.execute_script(hidden, f"#{QUICK} .front") == []

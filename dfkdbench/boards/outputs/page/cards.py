@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dfkdbench.boards.entries import FOLDER, RESULT
 from dfkdbench.boards.model import Row, Table
 from dfkdbench.boards.outputs import layout
-from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look
+from dfkdbench.boards.outputs.page.leagues import Look, filter_key, look_of
 from dfkdbench.boards.outputs.page.markup import Child, Markup, element, joined, path_in_board, shortened
 from dfkdbench.boards.outputs.page.ranking import method_name, row_id
 from dfkdbench.boards.outputs.page.tables import Column, folded, numbers, plain_table
@@ -28,7 +28,7 @@ def cards(table: Table, looks: Mapping[str, Look]) -> Markup | None:
         element("p", "Sample images, the command that makes a row again, and its seeds.", class_="note"),
         element(
             "div",
-            *(_card(table, row, REFERENCE if row.control else looks[row.league]) for row in table.rows),
+            *(_card(table, row, look_of(row, looks)) for row in table.rows),
             class_="cards",
         ),
         aria_labelledby=f"{table.key}-rows",
@@ -52,7 +52,7 @@ def _card(table: Table, row: Row, look: Look) -> Markup:
         id=identity,
         class_="card",
         aria_labelledby=f"{identity}-name",
-        data_row=None if row.control else row.key,
+        data_row=filter_key(row),
     )
 
 

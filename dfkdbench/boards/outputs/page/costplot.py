@@ -9,10 +9,10 @@ from itertools import pairwise, zip_longest
 from dfkdbench.boards.model import Row, Table
 from dfkdbench.boards.outputs import layout
 from dfkdbench.boards.outputs.page.labels import Box, Label, place_labels
-from dfkdbench.boards.outputs.page.leagues import Look
+from dfkdbench.boards.outputs.page.leagues import Look, filter_key, look_of
 from dfkdbench.boards.outputs.page.markup import Child, Markup, element, joined, shortened
 from dfkdbench.boards.outputs.page.scales import Scale, accuracy_scale, brief, log_scale
-from dfkdbench.boards.outputs.page.strips import look_of
+from dfkdbench.boards.outputs.page.strips import told_apart
 
 _WIDTH, _HEIGHT = 580, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 568, 12, 392
@@ -123,9 +123,7 @@ def accuracy_of(row: Row) -> str:
 
 def _accuracies(table: Table) -> list[float]:
     """What the upward axis holds: means, since bars that leave the plot say enough."""
-    rows = [row for row in table.rows if not row.control] or table.rows
-    means = [row.mean for row in rows if row.mean is not None]
-    return [*(teacher.accuracy for teacher in table.teachers), *means]
+    return told_apart(table, lambda row: [] if row.mean is None else [row.mean])
 
 
 def _point(row: Row, look: Look, cost: Cost, across: Scale, up: Scale) -> _Point:
@@ -174,7 +172,7 @@ def _drawn(points: Sequence[_Point], lines: Sequence[Box]) -> Iterator[Markup]:
             path = f"M{point.x:.1f} {point.bar.bottom:.1f}V{point.bar.top:.1f}"
             parts.append(element("path", class_=f"whisker thin {point.look.class_}", d=path))
         parts += [point.look.mark(point.x, point.y), *_named(point, label)]
-        yield element("g", *parts, data_row=None if point.row.control else point.row.key)
+        yield element("g", *parts, data_row=filter_key(point.row))
 
 
 def _named(point: _Point, label: Label | None) -> Iterator[Markup]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dfkdbench.boards.model import Row, Table
 from dfkdbench.boards.outputs import layout
 from dfkdbench.boards.outputs.page.costplot import COSTS, Cost, accuracy_of, cost_plot, frontier
-from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look, in_order
+from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look, filter_key, in_order
 from dfkdbench.boards.outputs.page.markup import Child, Markup, element, joined, shortened
 from dfkdbench.boards.outputs.page.tables import Column, folded, lines, numbers, plain_table
 
@@ -55,6 +55,7 @@ def _figures(table: Table) -> Markup:
         *(numbers(cost.name) for cost in COSTS),
         Column("Not beaten in accuracy and"),
     ]
+    rows = [row for row in table.rows if row.mean is not None]
     best = {cost: _unbeaten(table, cost) for cost in COSTS}
     cells: list[list[Child]] = [
         [
@@ -64,11 +65,11 @@ def _figures(table: Table) -> Markup:
             *(layout.number(cost.of(row), 0) for cost in COSTS),
             ", ".join(cost.word for cost in COSTS if row.key in best[cost]) or layout.NOTHING,
         ]
-        for row in table.rows
-        if row.mean is not None
+        for row in rows
     ]
     caption = f"Accuracy and cost of {table.title}: means over seeds, accuracy with the 95 % t interval."
-    return folded("The plots as a table", plain_table(f"{table.key}-costs-table", caption, columns, cells))
+    keys = map(filter_key, rows)
+    return folded("The plots as a table", plain_table(f"{table.key}-costs-table", caption, columns, cells, keys))
 
 
 def _unbeaten(table: Table, cost: Cost) -> set[str]:

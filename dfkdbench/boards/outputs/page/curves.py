@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dfkdbench.boards.model import Curve, Row, Table
 from dfkdbench.boards.outputs import layout
-from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look
+from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look, filter_key
 from dfkdbench.boards.outputs.page.markup import Child, Markup, element, joined, shortened
 from dfkdbench.boards.outputs.page.scales import Scale, accuracy_scale, brief, linear_scale
 from dfkdbench.boards.outputs.page.tables import Column, folded, numbers, plain_table
@@ -129,7 +129,7 @@ def _panel(table: Table, row: Row, look: Look, lines: str, axes: _Axes) -> Marku
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
     )
     caption = element("figcaption", element("span", name), element("b", layout.number(curve.mean[-1])))
-    return element("figure", caption, drawing, class_="panel", data_row=None if row.control else row.key)
+    return element("figure", caption, drawing, class_="panel", data_row=filter_key(row))
 
 
 def _in_words(row: Row, curve: Curve) -> str:
@@ -151,11 +151,12 @@ def _figures(table: Table, rows: Sequence[Row]) -> Markup:
         for row in rows
         if row.curve
     ]
+    keys = [filter_key(row) for row in rows if row.curve]
     caption = (
         f"Accuracy in percent at the evaluations of {table.title}: mean over seeds, lowest to highest seed. "
         f"Evaluations are evenly spread over {table.budget.student_samples:,} student samples."
     )
-    return folded("The curves as a table", plain_table(f"{table.key}-curves-table", caption, columns, cells))
+    return folded("The curves as a table", plain_table(f"{table.key}-curves-table", caption, columns, cells, keys))
 
 
 def _at(curve: Curve, chosen: Iterable[int]) -> list[Child]:

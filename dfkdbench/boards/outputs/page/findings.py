@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dfkdbench.boards.model import Claim, Effect, Table
 from dfkdbench.boards.outputs import layout
-from dfkdbench.boards.outputs.page.leagues import Look
+from dfkdbench.boards.outputs.page.leagues import Look, filter_key
 from dfkdbench.boards.outputs.page.markup import Child, Markup, element, joined, shortened, web_address
 from dfkdbench.boards.outputs.page.ranking import row_id
 from dfkdbench.boards.outputs.page.scales import Scale
@@ -64,12 +64,13 @@ def failures(table: Table) -> Markup | None:
         ]
         for row, failure in failed
     ]
+    keys = [filter_key(row) for row, _ in failed]
     columns = [Column("Method"), Column("League"), numbers("Seed"), Column("Status"), Column("Reason")]
     caption = f"Seeds of {table.title} that did not finish. Their rows' means are over the other seeds."
     return element(
         "section",
         element("h3", "Failures", id=f"{table.key}-failures"),
-        plain_table(f"{table.key}-failed", caption, columns, rows),
+        plain_table(f"{table.key}-failed", caption, columns, rows, keys),
         aria_labelledby=f"{table.key}-failures",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dfkdbench.boards.model import Board
+from dfkdbench.boards.model import Board, Row
 from dfkdbench.boards.outputs.page.markup import Markup, element
 from dfkdbench.boards.outputs.page.palette import LEAGUES
 
@@ -69,6 +69,16 @@ def looks_of(board: Board) -> dict[str, Look]:
         name: Look(f"league-{index % LEAGUES}", _SHAPES[index % len(_SHAPES)], _DASHES[index % len(_DASHES)])
         for index, name in enumerate(names)
     }
+
+
+def look_of(row: Row, looks: Mapping[str, Look]) -> Look:
+    """The look of a row: its league's, or that of the controls."""
+    return REFERENCE if row.control else looks[row.league]
+
+
+def filter_key(row: Row) -> str | None:
+    """What filters know a row by; they never hide a control."""
+    return None if row.control else row.key
 
 
 def seen_in(league: str) -> str:

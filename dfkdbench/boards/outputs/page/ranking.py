@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from dfkdbench.boards.model import Ranking, Row, Table
+from dfkdbench.boards.model import Row, Table
 from dfkdbench.boards.outputs import layout
-from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look, seen_in
+from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look, filter_key, look_of, seen_in
 from dfkdbench.boards.outputs.page.markup import Child, Markup, element, joined, shortened
-from dfkdbench.boards.outputs.page.scales import Scale
 from dfkdbench.boards.outputs.page.strips import accuracy_axis, accuracy_strip, axis_strip
 from dfkdbench.boards.outputs.page.tables import (
     Column,
+    Order,
     body_row,
     header_cell,
     number_cell,
@@ -23,6 +23,9 @@ from dfkdbench.boards.outputs.page.tables import (
 _ACCURACY, _STABILITY, _COST, _EVIDENCE = "Accuracy, %", "Over the run", "Cost", "Evidence"
 _MOST_HARDWARE = 3
 
+_Figure = tuple[Column, Callable[[Row], Markup]]
+"""A column and what makes its cells."""
+
 
 def ranking(table: Table, looks: Mapping[str, Look], minimum_seeds: int, left: int = 0) -> Markup | None:
     """The table of a cell's rows, or None where there are none.
@@ -32,18 +35,24 @@ def ranking(table: Table, looks: Mapping[str, Look], minimum_seeds: int, left: i
     """
     if not table.rows:
         return None
-    scale = accuracy_axis(table)
-    hardware = len(layout.hardware(table.rows)) > 1
-    columns = _columns(scale, hardware)
-    bodies = [_league(each, table, looks[each.league], scale, columns, hardware) for each in table.rankings]
-    bodies.append(_references(table, scale, columns, hardware))
+    figures = list(_figures(table, looks))
+    bodies = [
+        _body(
+            _title(each.league, looks[each.league]),
+            figures,
+            [_line(row, figures) for row in each.rows],
+            data_group=True,
+        )
+        for each in table.rankings
+    ]
+    bodies.append(_references(table, figures))
     caption = (
         f"{table.title}: accuracy at the end of the budget, mean and 95 % t interval over seeds. Ranked inside each "
         f"league; teachers, controls and rows below {minimum_seeds} finished seeds have no rank."
     )
     if left:
         caption += f" {left:,} rows more are in results.csv."
-    return scrolling_table(f"{table.key}-ranking", caption, columns, bodies, "ranking")
+    return scrolling_table(f"{table.key}-ranking", caption, [column for column, _ in figures], bodies, "ranking")
 
 
 def row_id(table: Table, row: Row) -> str:
@@ -59,41 +68,94 @@ def method_name(row: Row) -> Markup:
     return joined([element("b", head), element("span", rest, class_="parts") if rest else None, dagger])
 
 
-def _columns(scale: Scale, hardware: bool) -> list[Column]:
-    final = Column("At the end", True, "descending", _ACCURACY, note=axis_strip(scale))
-    columns = [
-        Column("Rank", number=True, sorted_as="ascending"),
-        Column("Method"),
-        final,
-        Column("Best on test", True, "descending", _ACCURACY, note=element("small", "never ranked")),
-        numbers("Mean", "descending", _STABILITY),
-        numbers("Variance", group=_STABILITY),
-        numbers("Worst drop", group=_STABILITY),
-        numbers("Seconds", group=_COST),
-        numbers("Teacher queries", group=_COST),
-        numbers("Replay, bytes", group=_COST),
-        numbers("Memory, MB", group=_COST),
-        numbers("Seeds", "descending", _EVIDENCE),
-        numbers("Failures", group=_EVIDENCE),
-        Column("Verified", group=_EVIDENCE),
-        numbers("Claims of papers", "descending", _EVIDENCE),
-    ]
-    return [*columns, Column("Hardware", group=_EVIDENCE)] if hardware else columns
+def _figures(table: Table, looks: Mapping[str, Look]) -> Iterator[_Figure]:
+    """The columns of a table: what is the same for all its rows, or empty, has none."""
+    scale = accuracy_axis(table)
+    teacher = table.teachers[0].accuracy if table.teachers else None
+
+    def name(row: Row) -> Markup:
+        return header_cell(element("a", method_name(row), href=f"#{row_id(table, row)}"))
+
+    def accuracy(row: Row) -> Markup:
+        strip = accuracy_strip(row, scale, look_of(row, looks), teacher)
+        return number_cell(joined([element("span", layout.interval(row.mean, row.half_width)), strip]), row.mean)
+
+    def linked(row: Row) -> Markup:
+        return (
+            _linked(layout.failures(row), f"{table.key}-failures", row.failure_rate) if row.failures else number_cell(0)
+        )
+
+    def claimed(row: Row) -> Markup:
+        claims = layout.claimed(row.claims)
+        return _linked(claims, f"{table.key}-claims", None) if row.claims else number_cell(claims)
+
+    yield Column("Rank", number=True, sorted_as="ascending"), _rank
+    yield Column("Method"), name
+    yield Column("At the end", True, "descending", _ACCURACY, note=axis_strip(scale)), accuracy
+    yield _number("Best on test", _ACCURACY, lambda row: row.oracle, best="descending", note="never ranked")
+    yield _number("Mean", _STABILITY, lambda row: row.stability_mean, best="descending")
+    yield _number("Variance", _STABILITY, lambda row: row.variance)
+    yield _number("Worst drop", _STABILITY, lambda row: row.worst_drop)
+    yield _number("Seconds", _COST, lambda row: row.seconds, 0)
+    yield _number("Teacher queries", _COST, lambda row: row.teacher_queries, 0)
+    yield _number("Replay, bytes", _COST, lambda row: row.replay_bytes, 0)
+    yield _number("Memory, MB", _COST, lambda row: row.peak_memory_mb, 0)
+    yield numbers("Seeds", "descending", _EVIDENCE), _seeds
+    yield numbers("Failures", group=_EVIDENCE), linked
+    yield Column("Verified", group=_EVIDENCE), lambda row: text_cell(row.verified)
+    if any(row.claims for row in table.rows):
+        yield numbers("Claims of papers", "descending", _EVIDENCE), claimed
+    if len(layout.hardware(table.rows)) > 1:
+        yield Column("Hardware", group=_EVIDENCE), _hardware
 
 
-def _league(
-    ranking: Ranking, table: Table, look: Look, scale: Scale, columns: Sequence[Column], hardware: bool
-) -> Markup:
-    words = seen_in(ranking.league)
-    heading = joined([look.swatch(), f" League {ranking.league}", element("small", words) if words else None])
-    rows = [_row(row, table, look, scale, hardware) for row in ranking.rows]
-    return _body(heading, columns, rows, data_group=True)
+def _number(
+    name: str,
+    group: str,
+    of: Callable[[Row], float | None],
+    decimals: int = 2,
+    best: Order = "ascending",
+    note: str = "",
+) -> _Figure:
+    """A column of a row's figures."""
+    column = Column(name, True, best, group, note=element("small", note) if note else None)
+    return column, lambda row: number_cell(layout.number(of(row), decimals))
 
 
-def _references(table: Table, scale: Scale, columns: Sequence[Column], hardware: bool) -> Markup:
-    heading = joined([REFERENCE.swatch(), " Teacher and controls", element("small", "no rank")])
-    blanks = [text_cell(layout.NOTHING, class_="number")] * (len(columns) - 3)
-    rows = [
+def _rank(row: Row) -> Markup:
+    return text_cell(element("b", row.rank) if row.rank is not None else row.unranked, class_="number rank")
+
+
+def _seeds(row: Row) -> Markup:
+    every = len(row.scores) + len(row.failures)
+    return number_cell(f"{len(row.scores)} of {every}" if row.failures else every)
+
+
+def _hardware(row: Row) -> Markup:
+    more = len(row.hardware) - _MOST_HARDWARE
+    return text_cell("; ".join(row.hardware[:_MOST_HARDWARE]) + (f" and {more} more" if more > 0 else ""))
+
+
+def _linked(text: str, target: str, value: float | None) -> Markup:
+    """A cell that leads to where more is said about it."""
+    shown = element("a", text, href=f"#{target}")
+    return element("td", shown, class_="number linked", data_value=None if value is None else f"{value:.6g}")
+
+
+def _line(row: Row, figures: Sequence[_Figure]) -> Markup:
+    cells = [cell(row) for _, cell in figures]
+    key = filter_key(row)
+    if key is None:
+        return body_row(cells)
+    return body_row(
+        cells, data_row=key, data_league=row.league, data_seeds=len(row.scores), data_name=shortened(row.method)
+    )
+
+
+def _references(table: Table, figures: Sequence[_Figure]) -> Markup:
+    """Teachers and controls, which have no rank."""
+    blanks = [text_cell(layout.NOTHING, class_="number")] * (len(figures) - 3)
+    teachers = [
         body_row(
             [
                 text_cell("teacher", class_="number rank"),
@@ -104,62 +166,15 @@ def _references(table: Table, scale: Scale, columns: Sequence[Column], hardware:
         )
         for teacher in table.teachers
     ]
-    rows += [_row(row, table, REFERENCE, scale, hardware) for row in table.controls]
-    return _body(heading, columns, rows, class_="references")
+    title = joined([REFERENCE.swatch(), " Teacher and controls", element("small", "no rank")])
+    return _body(title, figures, [*teachers, *(_line(row, figures) for row in table.controls)], class_="references")
 
 
-def _body(heading: Child, columns: Sequence[Column], rows: Sequence[Markup], **attributes: str | bool) -> Markup:
-    title = element("th", element("span", heading), scope="rowgroup", colspan=len(columns))
-    return element("tbody", element("tr", title, class_="title"), *rows, **attributes)
+def _title(league: str, look: Look) -> Markup:
+    words = seen_in(league)
+    return joined([look.swatch(), f" League {league}", element("small", words) if words else None])
 
 
-def _row(row: Row, table: Table, look: Look, scale: Scale, hardware: bool) -> Markup:
-    teacher = table.teachers[0].accuracy if table.teachers else None
-    accuracy = joined(
-        [element("span", layout.interval(row.mean, row.half_width)), accuracy_strip(row, scale, look, teacher)]
-    )
-    every = len(row.scores) + len(row.failures)
-    cells = [
-        text_cell(element("b", row.rank) if row.rank is not None else row.unranked, class_="number rank"),
-        header_cell(element("a", method_name(row), href=f"#{row_id(table, row)}")),
-        number_cell(accuracy, row.mean),
-        number_cell(layout.number(row.oracle)),
-        number_cell(layout.number(row.stability_mean)),
-        number_cell(layout.number(row.variance)),
-        number_cell(layout.number(row.worst_drop)),
-        number_cell(layout.number(row.seconds, 0)),
-        number_cell(layout.number(row.teacher_queries, 0)),
-        number_cell(layout.number(row.replay_bytes, 0)),
-        number_cell(layout.number(row.peak_memory_mb, 0)),
-        number_cell(f"{len(row.scores)} of {every}" if row.failures else len(row.scores)),
-        _failures(table, row),
-        text_cell(row.verified),
-        _claims(table, row),
-    ]
-    if hardware:
-        cells.append(text_cell(hardware_of(row)))
-    if row.control:
-        return body_row(cells)
-    return body_row(
-        cells, data_row=row.key, data_league=row.league, data_seeds=len(row.scores), data_name=shortened(row.method)
-    )
-
-
-def hardware_of(row: Row) -> str:
-    """What a row was measured on."""
-    more = len(row.hardware) - _MOST_HARDWARE
-    return "; ".join(row.hardware[:_MOST_HARDWARE]) + (f" and {more} more" if more > 0 else "")
-
-
-def _failures(table: Table, row: Row) -> Markup:
-    if not row.failures:
-        return number_cell(0)
-    link = element("a", layout.failures(row), href=f"#{table.key}-failures")
-    return element("td", link, class_="number failed", data_value=f"{row.failure_rate:.6g}")
-
-
-def _claims(table: Table, row: Row) -> Markup:
-    if not row.claims:
-        return number_cell(layout.NOTHING)
-    link = element("a", layout.claimed(row.claims), href=f"#{table.key}-claims")
-    return element("td", link, class_="number claim")
+def _body(title: Child, figures: Sequence[_Figure], rows: Sequence[Markup], **attributes: str | bool) -> Markup:
+    heading = element("th", element("span", title), scope="rowgroup", colspan=len(figures))
+    return element("tbody", element("tr", heading, class_="title"), *rows, **attributes)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dfkdbench.boards.model import Effect, Row, Table
-from dfkdbench.boards.outputs.page.leagues import REFERENCE, Look
+from dfkdbench.boards.outputs.page.leagues import Look
 from dfkdbench.boards.outputs.page.markup import Markup, element
 from dfkdbench.boards.outputs.page.scales import Scale, accuracy_scale, brief, linear_scale
 
@@ -19,18 +19,24 @@ _BEYOND = f"M{_MARGIN + 9} {_MIDDLE}H{_MARGIN - 5}m5 -5l-5 5l5 5"
 """An arrow to the left: what is meant lies there, beyond the axis."""
 
 
-def accuracies_of(table: Table) -> list[float]:
-    """The accuracies that a plot of a table should tell apart: of teachers and of seeds.
+def told_apart(table: Table, of: Callable[[Row], Iterable[float]]) -> list[float]:
+    """The accuracies that a plot of a table should tell apart: those of teachers and rows.
 
-    Those of controls only where there is nothing else: they can be so far below that methods would look alike.
+    Controls that are below all of these are not among them: beside them methods would look alike.
+
+    Args:
+        of: A row's accuracies.
     """
-    rows = [row for row in table.rows if not row.control] or table.rows
-    return [teacher.accuracy for teacher in table.teachers] + [score.accuracy for row in rows for score in row.scores]
+    values = [teacher.accuracy for teacher in table.teachers]
+    values += [value for row in table.rows if not row.control for value in of(row)]
+    controls = [value for row in table.controls for value in of(row)]
+    measured = any(row.mean is not None for row in table.rows if not row.control)
+    return values + [value for value in controls if not measured or value >= min(values)]
 
 
 def accuracy_axis(table: Table) -> Scale:
     """The axis of the accuracy strips of a table."""
-    return accuracy_scale(accuracies_of(table), _MARGIN, _WIDTH - _MARGIN, _TICK_GAP)
+    return accuracy_scale(told_apart(table, _seeds_of), _MARGIN, _WIDTH - _MARGIN, _TICK_GAP)
 
 
 def accuracy_strip(row: Row, scale: Scale, look: Look, teacher: float | None) -> Markup | None:
@@ -49,6 +55,10 @@ def accuracy_strip(row: Row, scale: Scale, look: Look, teacher: float | None) ->
         look.mark(scale(row.mean), _MIDDLE),
     ]
     return _strip(parts)
+
+
+def _seeds_of(row: Row) -> list[float]:
+    return [score.accuracy for score in row.scores]
 
 
 def effect_axis(effects: Sequence[Effect]) -> Scale:
@@ -90,8 +100,3 @@ def _strip(parts: Iterable[Markup | None], class_: str = "strip") -> Markup:
         height=_HEIGHT,
         aria_hidden="true",
     )
-
-
-def look_of(row: Row, looks: Mapping[str, Look]) -> Look:
-    """The look of a row: its league's, or that of the controls."""
-    return REFERENCE if row.control else looks[row.league]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Literal
 
 from dfkdbench.boards.outputs.page.markup import Attribute, Child, Markup, element, joined
@@ -75,11 +76,24 @@ def scrolling_table(
     return element("div", whole, class_="scroll", role="region", tabindex=0, aria_labelledby=identity)
 
 
-def plain_table(identity: str, caption: Child, columns: Sequence[Column], rows: Iterable[Sequence[Child]]) -> Markup:
-    """A table of one body whose first cells name their rows."""
+def plain_table(
+    identity: str,
+    caption: Child,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[Child]],
+    keys: Iterable[str | None] = (),
+) -> Markup:
+    """A table of one body whose first cells name their rows.
+
+    Args:
+        keys: Which row of the board each is about, where filters should act on it.
+    """
     body = [
-        body_row(header_cell(cell) if index == 0 else _cell(columns[index], cell) for index, cell in enumerate(row))
-        for row in rows
+        body_row(
+            (header_cell(cell) if index == 0 else _cell(columns[index], cell) for index, cell in enumerate(row)),
+            data_row=key,
+        )
+        for row, key in zip(rows, chain(keys, repeat(None)), strict=False)
     ]
     return scrolling_table(identity, caption, columns, [element("tbody", *body)])
 
