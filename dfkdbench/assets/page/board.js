@@ -57,7 +57,7 @@
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Copy";
-    button.setAttribute("aria-label", `Copy: ${code.parentElement.getAttribute("aria-label")}`);
+    button.setAttribute("aria-label", `Copy: ${box.getAttribute("aria-label")}`);
     button.addEventListener("click", async () => {
       try {
         await navigator.clipboard.writeText(code.textContent);
@@ -122,8 +122,10 @@
 
   // A row's details may lie in a cell that the filters hide.
   const reveal = (form) => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (target?.closest(".off")) form.reset();
+    const target = document.querySelector(":target");
+    if (!target?.closest(".off")) return;
+    form.reset();
+    setTimeout(() => target.scrollIntoView());
   };
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -19,6 +19,7 @@ from dfkdbench.boards.model import Board, Curve, LeftOut, Score
 from dfkdbench.boards.outputs.page.document import LARGEST, page
 from dfkdbench.boards.writing import build, stale_outputs
 
+QUICK = "digits-lenet_s-lenet_xs-quick"
 VOID = {"meta", "link", "img", "input"}
 
 
@@ -189,7 +190,7 @@ def test_plots__have_title_description_and_a_table(root: Node) -> None:
     assert summaries.count("The plots as a table") == 3
 
 
-def ranking_of(root: Node, key: str = "digits-lenet_s-lenet_xs-quick") -> list[list[str]]:
+def ranking_of(root: Node, key: str = QUICK) -> list[list[str]]:
     """The cells of a ranking's rows, titles among them."""
     (section,) = [node for node in root.all("section") if node.attributes.get("id") == key]
     rows = section.all("table", class_="ranking")[0].all("tbody")
@@ -225,7 +226,9 @@ def test_page__says_everything_that_the_board_holds(root: Node, shown: Any) -> N
 
 
 def test_claims__stand_beside_what_was_measured_and_say_what_they_are(root: Node) -> None:
-    (section,) = root.all("section", aria_labelledby="digits-lenet_s-lenet_xs-quick-claims")
+    (section,) = [
+        section for section in root.all("section") if section.children[0] in root.all("h3", id=f"{QUICK}-claims")
+    ]
     rows = [[cell.words for cell in row.all("td")] for row in section.all("tbody")[0].all("tr")]
     assert [(row[0], row[1]) for row in rows] == [
         ("96.00 claim", "96.00 ± 2.48"),
@@ -233,6 +236,16 @@ def test_claims__stand_beside_what_was_measured_and_say_what_they_are(root: Node
         ("95.00 claim", "-"),
     ]
     assert [row[-1] for row in rows] == ["96.00 to 98.50", "96.00 to 98.50", "-"]
+
+
+def test_hardware__that_differs_is_told_where_it_matters(root: Node) -> None:
+    facts = [node.words for node in root.all("ul", class_="facts")]
+    assert "Hardware: differs, see the rows" in facts[0]
+    assert "Hardware: Toy CPU (2 cores)" in facts[1]
+    heads = [[head.words for head in table.all("th", scope="col")] for table in root.all("table", class_="ranking")]
+    assert ["Hardware" in head for head in heads] == [True, False, False]
+    assert ["Claims of papers" in head for head in heads] == [True, False, False]
+    assert root.text.count("Seconds are of different hardware.") == 1
 
 
 def test_script_off__nothing_is_shown_that_needs_it(root: Node) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-selenium = pytest.importorskip("selenium", reason="selenium is not installed: pip install '.[browser]'")
+pytest.importorskip("selenium", reason="selenium is not installed: pip install '.[browser]'")
 
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select  # noqa: E402
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -279,6 +279,8 @@ def test_links__lead_to_rows_even_of_a_filtered_table(open_page: Open) -> None:
     driver.execute_script("location.hash = ''; location.hash = arguments[0]", card.get_attribute("id"))
     driver.execute_async_script("setTimeout(arguments[0], 50)")
     assert card.is_displayed()
+    driver.execute_script("location.hash = '#%'")
+    driver.execute_async_script("setTimeout(arguments[0], 50)")
 
 
 def test_copy__takes_the_command(open_page: Open) -> None:

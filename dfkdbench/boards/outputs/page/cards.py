@@ -31,7 +31,6 @@ def cards(table: Table, looks: Mapping[str, Look]) -> Markup | None:
             *(_card(table, row, look_of(row, looks)) for row in table.rows),
             class_="cards",
         ),
-        aria_labelledby=f"{table.key}-rows",
     )
 
 
@@ -84,9 +83,9 @@ def _command(row: Row) -> Markup:
     cut = len(row.command) > _LONGEST_COMMAND
     words = _FLAG.split(row.command[:_LONGEST_COMMAND])
     command = element("code", joined((element("span", word) for word in words), " "))
+    rest = element("p", "The rest of it is in data.json.") if cut else None
     label = f"Command that makes {shortened(row.method)} again"
-    box = element("pre", command, tabindex=0, role="region", aria_label=label)
-    return element("div", box, element("p", "The rest of it is in data.json.") if cut else None, class_="command")
+    return element("div", element("pre", command), rest, class_="command", role="group", aria_label=label)
 
 
 def _seeds(table: Table, row: Row) -> Markup:

@@ -25,12 +25,12 @@ def costs(table: Table, looks: Mapping[str, Look]) -> Markup | None:
             "Up and to the left is better. Bars are 95 % t intervals over seeds. A line joins the rows of a league "
             "that no other of it beats in both. Dashed: the teacher. Both axes are logarithmic, the upward one in the "
             "error. ↓ marks controls below the plot.",
+            " Seconds are of different hardware." if len(layout.hardware(table.rows)) > 1 else None,
             class_="note",
         ),
         _legend(table, looks),
         element("div", *plots, class_="pair"),
         _figures(table),
-        aria_labelledby=f"{table.key}-costs",
     )
 
 

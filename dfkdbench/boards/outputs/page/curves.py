@@ -37,7 +37,6 @@ def curves(table: Table, looks: Mapping[str, Look]) -> Markup | None:
         ),
         *(_group(table, name, look, rows, axes) for name, look, rows in drawn if rows),
         _figures(table, every),
-        aria_labelledby=f"{table.key}-curves",
     )
 
 

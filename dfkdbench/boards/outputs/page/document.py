@@ -84,9 +84,10 @@ def _section(table: Table, shown: Table, looks: Mapping[str, Look], minimum_seed
     Args:
         shown: What of the table is shown.
     """
+    where = f"{table.dataset}, {table.budget.name}"
     return element(
         "section",
-        element("h2", element("code", table.pair), " ", element("small", f"{table.dataset}, {table.budget.name}")),
+        element("h2", element("code", table.pair), " ", element("small", where), id=f"{table.key}-title"),
         lines(_facts(table), class_="facts"),
         ranking(shown, looks, minimum_seeds, len(table.rows) - len(shown.rows)),
         curves(shown, looks),
@@ -97,6 +98,7 @@ def _section(table: Table, shown: Table, looks: Mapping[str, Look], minimum_seed
         claims(shown, len(table.claims) - len(shown.claims)),
         id=table.key,
         class_="cell",
+        aria_labelledby=f"{table.key}-title",
         data_pair=f"{table.dataset} {table.pair}",
         data_budget=table.budget.name,
     )

@@ -45,7 +45,6 @@ def effects(table: Table, looks: Mapping[str, Look]) -> Markup | None:
         "section",
         element("h3", "What one part does", id=f"{table.key}-parts"),
         scrolling_table(f"{table.key}-effects", caption, columns, [body]),
-        aria_labelledby=f"{table.key}-parts",
     )
 
 
@@ -71,7 +70,6 @@ def failures(table: Table) -> Markup | None:
         "section",
         element("h3", "Failures", id=f"{table.key}-failures"),
         plain_table(f"{table.key}-failed", caption, columns, rows, keys),
-        aria_labelledby=f"{table.key}-failures",
     )
 
 
@@ -106,7 +104,6 @@ def claims(table: Table, left: int = 0) -> Markup | None:
         "section",
         element("h3", "What papers claim", id=f"{table.key}-claims"),
         scrolling_table(f"{table.key}-claimed", caption, columns, [body]),
-        aria_labelledby=f"{table.key}-claims",
     )
 
 

@@ -12,7 +12,8 @@ from dfkdbench.boards.outputs.page.tables import description, folded, lines
 _SEEDS = (1, 3, 5, 10)
 _INTERVAL = (
     "mean over finished seeds and half-width of its 95 % t interval. In the picture beside it a mark is the mean, a "
-    "bar the interval, dots are seeds, and the dashed line is the teacher. An arrow: the mean lies beyond the axis."
+    "bar the interval, dots are seeds, and the dashed line is the teacher, of several the first. An arrow: the mean "
+    "lies beyond the axis."
 )
 _HOW_TO_READ = (
     "Axes of accuracy are stretched towards 100: equal steps are equal factors of the error, so 90 to 95 is as far as "
