@@ -128,6 +128,12 @@ def heading(driver: Any, name: str) -> Any:
 
 def choose(driver: Any, name: str, value: str) -> None:
     Select(driver.find_element(By.ID, f"filter-{name}")).select_by_value(value)
+    settle(driver)
+
+
+def settle(driver: Any) -> None:
+    """Waits until the page has dealt with what was pressed and has been drawn again."""
+    driver.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0]))")
 
 
 def status(driver: Any) -> str:
@@ -234,7 +240,7 @@ def test_filter(open_page: Open, name: str, value: str, cells: list[str], rows: 
     assert visible_cells(driver) == cells
     assert status(driver) == f"{rows} of 7 rows are shown, and their controls."
     driver.find_element(By.CSS_SELECTOR, "#filters button").click()
-    driver.execute_async_script("setTimeout(arguments[0])")
+    settle(driver)
     assert len(visible_cells(driver)) == 4
     assert status(driver) == "All 7 rows are shown."
 
