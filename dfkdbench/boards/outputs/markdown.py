@@ -74,7 +74,7 @@ def _ranking(table: Table, ranking: Ranking) -> str:
         for teacher in table.teachers
     ]
     rows += [_row(row) for row in (*table.controls, *ranking.rows)]
-    return tabulate(rows, headers=_COLUMNS, tablefmt="pipe", disable_numparse=True)
+    return _pipe_table(_COLUMNS, rows)
 
 
 def _row(row: Row) -> list[str]:
@@ -137,7 +137,7 @@ def _effects(table: Table) -> Iterator[str]:
         ]
         for effect in table.effects
     ]
-    yield _small_table(("part", "league", "difference", "seeds", "on"), rows)
+    yield _pipe_table(("part", "league", "difference", "seeds", "on"), rows)
     yield ""
 
 
@@ -151,7 +151,7 @@ def _failures(rows: Iterable[Row]) -> Iterator[str]:
         [markdown_code(row.method), str(failure.seed), failure.status, markdown_text(failure.error)]
         for row, failure in failed
     ]
-    yield _small_table(("method", "seed", "status", "reason"), cells)
+    yield _pipe_table(("method", "seed", "status", "reason"), cells)
     yield ""
 
 
@@ -174,7 +174,7 @@ def _claims(table: Table) -> Iterator[str]:
         for claim in table.claims
     ]
     headers = ("method", "setting", "accuracy %", "epoch", "teacher %", "reported by", "where", "sources disagree")
-    yield _small_table(headers, rows)
+    yield _pipe_table(headers, rows)
     yield ""
 
 
@@ -197,5 +197,6 @@ def _left_out(board: Board) -> Iterator[str]:
     yield ""
 
 
-def _small_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
+def _pipe_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    text: str = tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
+    return text
