@@ -21,7 +21,7 @@ from dfkdbench.devices import available_cores, choose_device
 from dfkdbench.errors import PlanError, choices, nearest, unknown_name
 from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
-from dfkdbench.places import assets_folder
+from dfkdbench.places import assets_folder, data_folder
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.readout import take_samples
 from dfkdbench.registry import CORE, LIST_COMMANDS, Owned, Registry, load_registry
@@ -154,8 +154,7 @@ class Prepared:
         protected = [*closed, *shipped, *others, *_copies_of_shipped_data()]
         protected += [folder.evaluations, folder.metrics, folder.result, folder.readout]
         protected += [bundle.weights for bundle in self.teachers if bundle.weights not in reads]
-        if self.request.data_root:
-            protected.append(self.request.data_root)
+        protected += [data_folder(), *filter(None, [self.request.data_root])]
         roots = [Path(module.__file__).parent for module in self._modules(plan) if module.__file__]
         try:
             return expand(worker_policy(reads, writes, protected, roots)).to_json()

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -86,9 +87,38 @@ def read_no_follow(path: Path, limit: int | None = None, start: int = 0) -> byte
             raise IntegrityError(f"{path} has {status.st_size} bytes, at most {limit} were expected.")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             file.seek(start)
-            return file.read()
+            data = file.read() if limit is None else file.read(limit - start + 1)
     finally:
         os.close(descriptor)
+    if limit is not None and start + len(data) > limit:  # it grew meanwhile, or does not tell its size
+        raise IntegrityError(f"{path} has more than the {limit} bytes that were expected.")
+    return data
+
+
+def touch_no_follow(path: Path) -> None:
+    """Makes an empty file where there is none.
+
+    Raises:
+        IntegrityError: There is a link or something else than a regular file.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644))
+    except OSError as error:
+        raise IntegrityError(f"Can't open {path}: {error.strerror}. Start over with --rerun.") from None
+
+
+def empty_folder(folder: Path) -> None:
+    """Removes what lies in a folder, as `remove` does."""
+    for entry in folder.iterdir():
+        remove(entry)
+
+
+def remove(path: Path) -> None:
+    """Removes whatever somebody put there, and nothing that links lead to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -104,6 +134,17 @@ def exclusive_lock(path: Path, busy: str) -> Iterator[None]:
         except BlockingIOError:
             raise RunError(busy) from None
         yield
+
+
+@contextlib.contextmanager
+def no_full_disk(full: str) -> Iterator[None]:
+    """Raises `RunError` with the message `full` where the block meets a disk, or a user's quota, that is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(full) from None
 
 
 def _sync_folder(folder: Path) -> None:

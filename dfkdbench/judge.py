@@ -6,9 +6,8 @@ The worker gets no data path and no accuracy; the judge reads what the worker wr
 from __future__ import annotations
 
 import shutil
-import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,31 +19,38 @@ from dfkdbench.budgets import OVER_BUDGET, Clock, overspent
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.environment import environment
 from dfkdbench.errors import IntegrityError, RunError
-from dfkdbench.evaluate import judge_student
 from dfkdbench.figures.final import judge_images
 from dfkdbench.figures.teachers import JudgesTeachers
-from dfkdbench.files import exclusive_lock, read_no_follow, sha256_of, write_atomically, write_json
+from dfkdbench.files import (
+    empty_folder,
+    exclusive_lock,
+    no_full_disk,
+    remove,
+    write_atomically,
+    write_json,
+)
 from dfkdbench.handover import HandedOver, read_images
+from dfkdbench.intake import Intake
 from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
 from dfkdbench.records import HeadFigures, Result, read_result, summarise
-from dfkdbench.reports import ReportReader
 from dfkdbench.runfolder import RunFolder
-from dfkdbench.session import EXIT_CHECKPOINTED, EXIT_DISK, Launch, append_line, run_session
+from dfkdbench.session import EXIT_DISK, Launch, run_session
 from dfkdbench.teacherhost import TeacherHost, teacher_process
 from dfkdbench.tuning import Provenance
-from dfkdbench.weights import load_weights, parse_weights, size_limit
-from dfkdbench.workerprocess import IN_PROCESS, first_line, signals_to, temporary_folder, training_process
+from dfkdbench.weights import load_weights, parse_weights
+from dfkdbench.workerprocess import (
+    IN_PROCESS,
+    InterruptedRun,
+    end,
+    first_line,
+    signals_to,
+    temporary_folder,
+    training_process,
+)
 
 _POLL_SECONDS = 0.05
-
-
-class InterruptedRun(Exception):  # noqa: N818 - a request, not an error
-    """The run was asked to stop; it left a checkpoint."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.exit_code = 130 if signal_number == signal.SIGINT else EXIT_CHECKPOINTED
+_FULL_DISK = "The run {} could not be written to {}: is the disk full? It resumes with the same command."
 
 
 @dataclass
@@ -80,13 +86,13 @@ def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result
         root: The folder of all runs.
 
     Raises:
-        RunError: Another process works on the run, or the worker was killed; the run can resume.
+        RunError: Another process works on the run, the worker was killed, or the disk is full; the run can resume.
         InterruptedRun: SIGINT or SIGTERM came; the run left a checkpoint.
     """
     folder = RunFolder(root / plan.run_id)
     folder.root.mkdir(parents=True, exist_ok=True)
     busy = f"The run {plan.run_id} is being worked on by another process. Wait for it, or choose another --out."
-    with exclusive_lock(folder.lock, busy):
+    with exclusive_lock(folder.lock, busy), no_full_disk(_FULL_DISK.format(plan.run_id, folder.root)):
         if folder.result.exists() and not rerun:
             return read_result(folder.result)
         if rerun:
@@ -104,27 +110,20 @@ class _Trial:
         self.plan, self.folder, self.bench = plan, folder, bench
         self.network = build_network(plan.student, plan.input).to(bench.evaluation_device)
         self.teachers = JudgesTeachers(plan, bench.teacher_weights, bench.test_set, bench.evaluation_device)
-        self.evaluations: dict[int, dict[str, Any]] = {}
-        self.class_accuracies: tuple[float | None, ...] = ()
-        self.last: dict[str, Any] = {}
-        self.end: dict[str, Any] | None = None
-        self.refusal = ""
+        self.intake = Intake(plan, folder, self.network, self.teachers, bench.test_set, self._notify)
         self.isolation = ""
-        self._newest_student = b""
-        self._seconds_before = 0.0
-        self._reports = ReportReader(folder.reports)
 
     def run(self) -> Result:
         for own in (self.folder.evaluations, self.folder.metrics):
             own.write_text("", encoding="utf-8")
-        self._drain(past=True)
+        self.intake.recall()
         with temporary_folder() as temporary, temporary_folder() as apart:
             launch = self.bench.launch(self.folder, temporary, apart)
             if launch.isolation == IN_PROCESS:
                 exit_status, stopped_by = self._run_here(launch)
             else:
                 exit_status, stopped_by = self._watch_worker(launch, temporary, apart)
-        if stopped_by and self.end is None:
+        if stopped_by and self.intake.end is None:
             raise InterruptedRun(stopped_by)
         result = self._conclude(exit_status)
         if stopped_by:
@@ -140,17 +139,21 @@ class _Trial:
         ):
             self._started(first_line(worker), host)
             try:
-                clock = Clock(self.plan, self._seconds_before)
+                clock = Clock(self.plan, self.intake.seconds_before)
                 while worker.poll() is None and not clock.excess():
-                    self._drain()
+                    self.intake.drain()
                     time.sleep(_POLL_SECONDS)
-                self._drain()
+                self.intake.drain()
                 if worker.poll() is None:
-                    worker.kill()
-                    self.end = {"status": OVER_BUDGET, "error": clock.excess()}
+                    end(worker)
+                    self.intake.end = {"status": OVER_BUDGET, "error": clock.excess()}
             except IntegrityError as error:  # what the worker hands out is wrong: that is the run's result
-                worker.kill()
-                self.end = {"status": "failed", "error": error.message}
+                end(worker)
+                self.intake.end = {"status": "failed", "error": error.message}
+            if host and self.intake.end and self.intake.end["status"] == "failed" and host.was_killed():
+                raise RunError(
+                    f"The teachers of {self.plan.run_id} were killed. The run resumes with the same command."
+                )
         return worker.returncode or 0, received[0] if received else 0
 
     def _run_here(self, launch: Launch) -> tuple[int, int]:
@@ -159,7 +162,7 @@ class _Trial:
             raise RunError("Controls on real data have a process of their own; --isolation in-process is for methods.")
         self._started("none: in process")
         exit_status = run_session(self.folder, self.plan, launch)
-        self._drain()
+        self.intake.drain()
         return exit_status, 0
 
     def _started(self, isolation: str, host: TeacherHost | None = None) -> None:
@@ -169,114 +172,49 @@ class _Trial:
         if isolation:
             self._notify("dfkdbench_run_started", plan=self.plan.model_dump(mode="json"), isolation=isolation)
 
-    def _drain(self, past: bool = False) -> None:
-        """Takes in every whole line the worker has reported since the last time.
-
-        Of the lines of an earlier start (`past`) only the snapshots count: the same plan gives the same ones.
-        """
-        for report in self._reports.new():
-            append_line(self.folder.metrics, report)
-            try:
-                if not past:
-                    self._take(report)
-                else:
-                    self._recall(report)
-            except (KeyError, TypeError, ValueError, OverflowError) as error:
-                raise IntegrityError(f"The worker wrote a report that can't be used: {error!r}.") from None
-
-    def _recall(self, report: dict[str, Any]) -> None:
-        self._seconds_before = float(report.get("seconds", self._seconds_before))
-        if report.get("event") == "snapshot":
-            self._evaluate(int(report["index"]), report)
-
-    def _take(self, report: dict[str, Any]) -> None:
-        event = report.get("event")
-        if event == "refused":
-            self.refusal = str(report.get("error"))
-            return
-        self.last = {**self.last, **report}
-        if event == "snapshot":
-            self._evaluate(int(report["index"]), report)
-        if event == "end":
-            self.end = report
-        self._notify("dfkdbench_report", report=report)
-
-    def _evaluate(self, index: int, report: Mapping[str, Any]) -> None:
-        """Evaluates a snapshot on the real test set, once."""
-        if not 0 <= index < len(self.plan.evaluate_at):
-            raise IntegrityError(f"The worker handed out a snapshot {index} that the plan does not have.")
-        path = self.folder.snapshot(index)
-        data = read_no_follow(path, limit=size_limit(self.network))
-        if self.evaluations.get(index, {}).get("sha256") == sha256_of(data):
-            return
-        found = judge_student(self.network, data, str(path), self.plan, self.bench.test_set)
-        evaluation = {
-            "index": index,
-            "student_steps": report["student_steps"],
-            "student_samples": report["student_samples"],
-            "teacher_queries": report["teacher_queries"],
-            "replay_bytes": report.get("replay_bytes", 0),
-            "seconds": report["seconds"],
-            "accuracy": found.accuracy,
-            "calibration_error": found.calibration_error,
-            "worst_class_accuracy": found.worst_class_accuracy,
-            "worst_class": found.worst_class,
-            "agreement": self.teachers.agreement_with(found),
-            "sha256": sha256_of(data),
-        }
-        if index >= max(self.evaluations, default=0):
-            self._newest_student, self.class_accuracies = data, found.class_accuracies
-        self.evaluations[index] = evaluation
-        append_line(self.folder.evaluations, evaluation)
-        self._notify("dfkdbench_evaluated", evaluation=evaluation)
-
     def _conclude(self, returncode: int) -> Result:
         """Writes the record, or says why there is none."""
-        if self.refusal:
-            raise IntegrityError(self.refusal)
+        if self.intake.refusal:
+            raise IntegrityError(self.intake.refusal)
         if returncode == EXIT_DISK:
-            raise RunError(
-                f"The worker of {self.plan.run_id} could not write to {self.folder.root}: is the disk full? "
-                "The run resumes with the same command."
-            )
-        if self.end is None:
+            raise RunError(_FULL_DISK.format(self.plan.run_id, self.folder.root))
+        if self.intake.end is None:
             raise RunError(
                 f"The worker of {self.plan.run_id} ended without a word (exit status {returncode}); its output is in "
                 f"{self.folder.worker_log}. The run resumes with the same command."
             )
-        status, error = str(self.end["status"]), str(self.end.get("error", ""))
-        if excess := overspent(self.plan, self.last):
+        status, error = self.intake.end["status"], self.intake.end["error"]
+        if excess := overspent(self.plan, self.intake.last):
             status, error = OVER_BUDGET, excess
         handed, heads, images = None, None, None
         if status == "finished":
             status, error, handed = self._take_over()
         if handed is not None:
-            write_atomically(self.folder.student, self._newest_student)
+            write_atomically(self.folder.student, self.intake.newest_student)
             heads, images = self._judge_heads(), judge_images(self.plan, self.folder, self.teachers, handed)
         result = summarise(
             self.plan,
             status,
             error,
-            [self.evaluations[index] for index in sorted(self.evaluations)],
-            self.last,
+            self.intake.in_order(),
+            self.intake.last,
             self.isolation,
             self.bench.teacher_accuracy,
             heads,
-            self.class_accuracies,
+            self.intake.class_accuracies,
             images,
             self.bench.provenance,
         )
         write_json(self.folder.result, result.model_dump(mode="json"))
-        for checkpoint in self.folder.checkpoints.iterdir():
-            checkpoint.unlink()
-        self.folder.raw_samples.unlink(missing_ok=True)
+        empty_folder(self.folder.checkpoints)
+        remove(self.folder.raw_samples)
         shutil.rmtree(self.folder.scratch, ignore_errors=True)
         self._notify("dfkdbench_run_finished", result=result.model_dump(mode="json"))
         return result
 
     def _take_over(self) -> tuple[str, str, HandedOver | None]:
         """How a run ended whose worker says that it finished: status, error, and its images if it did finish."""
-        if len(self.evaluations) != len(self.plan.evaluate_at):
+        if len(self.intake.evaluations) != len(self.plan.evaluate_at):
             return "failed", "The worker finished without handing out every snapshot.", None
         try:
             return "finished", "", read_images(self.folder.raw_samples, self.plan.input)
@@ -288,7 +226,8 @@ class _Trial:
         bench = self.bench
         if not bench.student_heads:
             return None
-        load_weights(self.network, parse_weights(self._newest_student, "the final student"), "the final student")
+        weights = parse_weights(self.intake.newest_student, "the final student")
+        load_weights(self.network, weights, "the final student")
         samples = bench.readout_samples
         return judge_heads(self.plan, self.folder, self.network, bench.student_heads, bench.test_set, samples)
 

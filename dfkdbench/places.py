@@ -15,6 +15,11 @@ def home_folder() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "dfkdbench"
 
 
+def data_folder() -> Path:
+    """Data sets that were downloaded without a folder being named."""
+    return home_folder() / "data"
+
+
 def assets_folder() -> Path:
     """Data and teachers that come with the package."""
     return Path(__file__).resolve().parent / "assets"

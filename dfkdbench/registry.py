@@ -151,6 +151,10 @@ class Registry:
         distribution = entry_point.dist.name if entry_point.dist else "unknown"
         version = entry_point.dist.version if entry_point.dist else ""
         status = PluginStatus(entry_point.name, distribution, version, entry_point.module)
+        if distribution.lower() == CORE:  # whose code is trusted with more
+            _mark_broken(status, "its distribution goes by the suite's own name")
+            self.plugins.append(status)
+            return
         try:
             module = entry_point.load()
         except (Exception, SystemExit) as error:  # a plugin's import may fail in any way; it must not stop the rest

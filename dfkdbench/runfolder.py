@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dfkdbench.files import empty_folder, touch_no_follow
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -119,14 +121,13 @@ class RunFolder:
         """Makes the folders and an empty report file."""
         for folder in (self.snapshots, self.checkpoints, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
-        self.reports.touch()
+        touch_no_follow(self.reports)
 
     def forget(self) -> None:
         """Removes what an earlier run of the id left, the record first."""
         self.result.unlink(missing_ok=True)
-        for name in (self.checkpoints, self.snapshots):
-            if name.exists():
-                for file in name.iterdir():
-                    file.unlink()
-        for path in (self.reports, self.launch, self.synthetic):
+        for each in (self.checkpoints, self.snapshots, self.scratch):
+            if each.exists():
+                empty_folder(each)
+        for path in (self.launch, self.synthetic):
             path.unlink(missing_ok=True)

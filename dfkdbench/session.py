@@ -6,16 +6,13 @@ Runs in the sealed worker, or in the judge's own control process. It knows no da
 from __future__ import annotations
 
 import errno
-import json
 import math
 import resource
 import signal
 import time
 import traceback
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +26,7 @@ from dfkdbench.errors import IntegrityError, PlanError, RunError
 from dfkdbench.files import read_no_follow, sha256_of, write_atomically
 from dfkdbench.handover import sample_images
 from dfkdbench.plan import Plan
+from dfkdbench.reports import append_line
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.seams import Batch
 from dfkdbench.teacherchannel import Pipes
@@ -114,6 +112,11 @@ class Session:
             return EXIT_CHECKPOINTED
         self._hand_out_samples()
         return self._end("finished", "")
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether a step is done, in this start or before."""
+        return self.assembly.meter.student_steps + self.assembly.meter.generator_steps > 0
 
     def request_stop(self, *_: object) -> None:
         """Asks for a checkpoint and an end after the current round."""
@@ -222,24 +225,20 @@ class Session:
         append_line(self.folder.reports, {"event": "resumed", "student_steps": self.assembly.meter.student_steps})
 
 
-def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Appends a JSON line in one write."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value, allow_nan=False) + "\n")
-
-
 def run_session(
     folder: RunFolder, plan: Plan, launch: Launch, real: Batch | None = None, pipes: Pipes | None = None
 ) -> int:
     """Builds and runs a session; failures of plugins become a status in the report, never a lost record."""
+    session = None
     try:
         session = Session(plan, folder, launch, real, pipes)
         signal.signal(signal.SIGTERM, session.request_stop)
         return session.run()
-    except (IntegrityError, PlanError) as error:  # a part may refuse only what it sees when it is built
-        append_line(folder.reports, {"event": "refused", "error": error.message})
-        return EXIT_ENDED_WITH_STATUS
     except Exception as error:  # whatever a plugin raises is the run's result, not the suite's crash
+        begun = session is not None and session.has_trained
+        if isinstance(error, IntegrityError | PlanError) and not begun:  # what a part sees when built or first called
+            append_line(folder.reports, {"event": "refused", "error": error.message})
+            return EXIT_ENDED_WITH_STATUS
         traceback.print_exc()
         if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
             return EXIT_DISK

@@ -18,6 +18,7 @@ from dfkdbench.workerprocess import training_environment
 
 _PIPE_BYTES = 1 << 20
 """What any user may ask for."""
+_DYING_SECONDS = 0.5
 
 
 class TeacherHost(NamedTuple):
@@ -25,6 +26,12 @@ class TeacherHost(NamedTuple):
 
     process: subprocess.Popen[bytes]
     ends: tuple[int, int]
+
+    def was_killed(self) -> bool:
+        """Whether a signal has ended the process, or is about to have."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=_DYING_SECONDS)
+        return (self.process.returncode or 0) < 0
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The sealed worker: `python -P -m dfkdbench.worker RUN_FOLDER [READ WRITE]`, started by the judge.
 
-It closes itself off before NumPy, torch or any plugin is imported, says on its standard output what is
-in force, closes that channel, and only then trains. READ and WRITE are descriptors of pipes to the teachers, where
-these have a process of their own.
+It leaves a supervisor behind, which ends what it starts and leaves, closes itself off before NumPy, torch or any plugin
+is imported, says on its standard output what is in force, closes that channel, and only then trains. READ and WRITE
+are descriptors of pipes to the teachers, where these have a process of their own.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import os
 import sys
 from pathlib import Path
 
-from dfkdbench.sandbox import Policy, die_with_parent, seal
+from dfkdbench.sandbox import Policy, go_on_supervised, seal
 
 
 def main(root: Path, *ends: int) -> int:
     """Seals this process and runs the plan of a run folder; returns the exit code."""
-    die_with_parent()
+    go_on_supervised(held=(sys.stdout.fileno(), *ends))
     launch = json.loads((root / "launch.json").read_text(encoding="utf-8"))
     say_ready(seal(Policy.from_json(launch["policy"]), launch["isolation"]))
     from dfkdbench.plan import Plan

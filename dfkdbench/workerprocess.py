@@ -17,12 +17,13 @@ from types import FrameType
 from dfkdbench.files import write_json
 from dfkdbench.plan import Plan
 from dfkdbench.runfolder import RunFolder
-from dfkdbench.sandbox import scratch_environment
-from dfkdbench.session import Launch
+from dfkdbench.sandbox import END_ALL, scratch_environment
+from dfkdbench.session import EXIT_CHECKPOINTED, Launch
 
 IN_PROCESS = "in-process"
 """Isolation for debugging: the session runs inside the judge. Boards refuse such records."""
 
+_PATIENCE_SECONDS = 10
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "VIRTUAL_ENV")
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 """For the GNU C library: a training step frees what the next one wants again. Given back to the kernel in between,
@@ -37,6 +38,14 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class InterruptedRun(Exception):  # noqa: N818 - a request, not an error
+    """The run was asked to stop; it left a checkpoint."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.exit_code = 130 if signal_number == signal.SIGINT else EXIT_CHECKPOINTED
 
 
 @contextmanager
@@ -65,11 +74,20 @@ def training_process(
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+        end(process)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a training process where it is still there, and all that it started."""
+    if process.poll() is None:
+        process.send_signal(END_ALL)
+    try:
+        process.wait(timeout=_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def training_environment(scratch: Path, temporary: Path, threads: int) -> dict[str, str]:
@@ -95,7 +113,7 @@ def first_line(process: subprocess.Popen[bytes]) -> str:
 
 @contextmanager
 def signals_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Passes SIGINT and SIGTERM on as a request to checkpoint; a second one kills the process.
+    """Passes SIGINT and SIGTERM on as a request to checkpoint; a second one ends the process.
 
     Yields the list that received signals are put into.
     """
@@ -106,7 +124,7 @@ def signals_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
         if len(received) == 1:
             process.send_signal(signal.SIGTERM)
         else:
-            process.kill()
+            process.send_signal(END_ALL)
 
     with _handlers(forward):
         yield received

@@ -14,10 +14,12 @@ import pytest
 from dfkdbench.errors import IntegrityError, RunError
 from dfkdbench.files import (
     canonical_json,
+    empty_folder,
     exclusive_lock,
     read_json,
     read_no_follow,
     sha256_of,
+    touch_no_follow,
     write_atomically,
     write_json,
 )
@@ -159,6 +161,39 @@ def test_read_no_follow__pipe_folder_missing_and_too_large(tmp_path: Path) -> No
         read_no_follow(large, limit=10)
     assert read_no_follow(large, limit=11) == b"x" * 11
     assert read_no_follow(large, start=8) == b"xxx"
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="a file that does not tell its size")
+def test_read_no_follow__reads_no_more_than_expected_of_a_file_that_grows() -> None:
+    assert Path("/proc/cpuinfo").stat().st_size == 0
+    with pytest.raises(IntegrityError, match="has more than the 10 bytes that were expected"):
+        read_no_follow(Path("/proc/cpuinfo"), limit=10)
+
+
+def test_touch_no_follow__makes_a_file_and_keeps_one_and_follows_no_link(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    touch_no_follow(file)
+    file.write_text("x", encoding="utf-8")
+    touch_no_follow(file)
+    assert file.read_text(encoding="utf-8") == "x"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(IntegrityError, match=r"Can't open .*link.*--rerun"):
+        touch_no_follow(link)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_empty_folder__removes_everything_in_it_and_nothing_that_links_lead_to(tmp_path: Path) -> None:
+    folder, precious = tmp_path / "folder", tmp_path / "precious"
+    (folder / "deep" / "er").mkdir(parents=True)
+    precious.mkdir()
+    (precious / "file").touch()
+    (folder / "deep" / "link").symlink_to(precious)
+    (folder / "link").symlink_to(precious)
+    (folder / "file").touch()
+    os.mkfifo(folder / "pipe")
+    empty_folder(folder)
+    assert not list(folder.iterdir())
+    assert (precious / "file").exists()
 
 
 def test_exclusive_lock__held_by_another_process(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,8 +17,18 @@ from dfkdbench.environment import environment
 from dfkdbench.figures.imagefigures import ImageFigures
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.recipe import Recipe
-from dfkdbench.records import FINAL_FIGURES, HeadFigures, ReadoutFigures, Result, read_result, results_frame, summarise
+from dfkdbench.records import (
+    FINAL_FIGURES,
+    Evaluation,
+    HeadFigures,
+    ReadoutFigures,
+    Result,
+    read_result,
+    results_frame,
+    summarise,
+)
 from dfkdbench.registry import Owned, Registry
+from dfkdbench.reports import EVALUATION_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -122,3 +133,11 @@ def test_summarise__a_readout_is_final_and_what_needs_no_real_sample_is_kept(pla
 def test_summarise__one_head_says_nothing_of_heads(plan: Plan) -> None:
     result = summarise(plan, "finished", "", [{**EVALUATION, "index": 0, "accuracy": 60.0}], {}, "none", 99.0)
     assert (result.head_accuracies, result.accuracy_mean_head, result.accuracy_ensemble) == ((), None, None)
+
+
+def test_evaluation__the_longest_fits_into_the_bytes_that_every_line_takes() -> None:
+    """A worker can ask how large the file is that they are kept in."""
+    longest = {"float": -sys.float_info.max, "int": -(1 << 53), "str": "f" * 64}
+    kinds = {name: str(field.annotation) for name, field in Evaluation.model_fields.items()}
+    line = {name: next(longest[kind] for kind in longest if kind in kinds[name]) for name in kinds}
+    assert len(json.dumps(line)) < EVALUATION_BYTES

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -203,31 +201,6 @@ def test_control__real_data_says_that_it_is_not_sealed_and_not_data_free(tmp_pat
     assert not (tmp_path / result["run_id"] / "synthetic.safetensors").exists()
 
 
-@pytest.mark.parametrize(
-    "plugin", ["noise", pytest.param("dafl", marks=pytest.mark.slow), pytest.param("rdskd", marks=pytest.mark.slow)]
-)
-def test_kill__worker_or_judge_killed_at_random_gives_the_same_student(plugin, tmp_path):
-    """Five kills at random times, of either process, then to the end."""
-    arguments = ("--plugin", plugin, *LONG, "--checkpoint-seconds", "0.05")
-    undisturbed, _ = run(*arguments, "--json", out=tmp_path / "undisturbed")
-    expected = json.loads(undisturbed)[0]["student_sha256"]
-    out, generator, killed = tmp_path / "killed", random.Random(7), 0
-    for attempt in range(5):
-        judge = start(*arguments, out=out)
-        worker = worker_of(judge)
-        reports = only_folder(out) / "scratch" / "reports.jsonl"
-        size = reports.stat().st_size
-        wait_for(lambda: judge.poll() is not None or reports.stat().st_size > size)  # noqa: B023
-        time.sleep(generator.uniform(0, 0.4))
-        killed += judge.poll() is None
-        os.kill(worker if attempt % 2 else judge.pid, signal.SIGKILL)
-        judge.communicate(timeout=60)
-        wait_for(lambda: not Path(f"/proc/{worker}").exists())  # noqa: B023
-    assert killed >= 2
-    stdout, _ = run(*arguments, "--json", out=out)
-    assert json.loads(stdout)[0]["student_sha256"] == expected
-
-
 def test_stop__sigterm_leaves_a_checkpoint_and_exits_75(tmp_path):
     judge = start("--plugin", "noise", *LONG, out=tmp_path)
     worker_of(judge)
@@ -322,22 +295,14 @@ def test_bad_input__one_clear_error_and_no_traceback(arguments, expected, tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
-def test_full_disk__says_so_writes_no_record_and_the_run_goes_on_once_there_is_room(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this user can't mount a small disk")
-    try:
-        _, stderr = run("--plugin", "noise", *QUICK, "--checkpoint-seconds", "0", out=disk, expect=1)
-        assert "disk" in stderr
-        assert "Traceback" not in stderr
-        assert not (only_folder(disk) / "result.json").exists()
-        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
-        stdout, _ = run("--plugin", "noise", *QUICK, "--json", out=disk)
-        assert json.loads(stdout)[0]["status"] == "finished"
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+def test_full_disk__says_so_writes_no_record_and_the_run_goes_on_once_there_is_room(small_disk):
+    _, stderr = run("--plugin", "noise", *QUICK, "--checkpoint-seconds", "0", out=small_disk, expect=1)
+    assert "disk" in stderr
+    assert "Traceback" not in stderr
+    assert not (only_folder(small_disk) / "result.json").exists()
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    stdout, _ = run("--plugin", "noise", *QUICK, "--json", out=small_disk)
+    assert json.loads(stdout)[0]["status"] == "finished"
 
 
 @pytest.mark.parametrize("plugin", ["noise", "random-generator"])

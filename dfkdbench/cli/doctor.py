@@ -17,7 +17,7 @@ from dfkdbench.cli.listing import plugin_rows
 from dfkdbench.cli.output import print_facts, print_json
 from dfkdbench.descriptors import API
 from dfkdbench.devices import available_cores
-from dfkdbench.places import home_folder
+from dfkdbench.places import data_folder, home_folder
 from dfkdbench.registry import load_registry
 from dfkdbench.sandbox.landlock import NEWEST_ABI, abi_version
 from dfkdbench.teachers.store import TeacherStore
@@ -135,7 +135,7 @@ def _teachers() -> dict[str, Any]:
 
 def _folders() -> dict[str, str]:
     """Where things are kept, and the room there."""
-    places = {"home": home_folder(), "data": home_folder() / "data", "current folder": Path.cwd()}
+    places = {"home": home_folder(), "data": data_folder(), "current folder": Path.cwd()}
     return {name: f"{path} ({_free(path)})" for name, path in places.items()}
 
 

@@ -143,7 +143,7 @@ def _prepare_all(requests: list[Request], console: Console) -> list[tuple[list[P
 
 def _execute(plans: list[Plan], prepared: Prepared, console: Console, rerun: bool) -> tuple[list[Result], int | None]:
     """Runs the plans one after the other; what is finished is kept when a signal comes."""
-    from dfkdbench.judge import InterruptedRun
+    from dfkdbench.workerprocess import InterruptedRun
 
     results: list[Result] = []
     try:

@@ -114,7 +114,7 @@ def _say_what_is_left(studies: list[PlannedStudy], jobs: list[Job]) -> None:
 
 def _run_missing(jobs: list[Job], console: Console) -> int:
     """Makes every run without a record, once; how many of them left none."""
-    from dfkdbench.judge import InterruptedRun
+    from dfkdbench.workerprocess import InterruptedRun
 
     missing = [job for job in jobs if job.record() is None]
     failures = 0

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dfkdbench.cli.output import print_json
+from dfkdbench.cli.output import print_json, print_remark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dfkdbench.runfolder import RunFolder
     from dfkdbench.verification import Check
 
 _LEVELS = ("0", "1", "2", "3")
@@ -29,18 +30,25 @@ _LEVELS = ("0", "1", "2", "3")
     "set, with noise and not at all. 3: repeats the run.",
 )
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder that holds the data set's files.")
+@click.option(
+    "--leaderboard",
+    "board",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A board of yours: notes beside each run's entry how far it was verified.",
+)
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def verify(runs: tuple[Path, ...], level: str, data_root: Path | None, style: str) -> None:
+def verify(runs: tuple[Path, ...], level: str, data_root: Path | None, board: Path | None, style: str) -> None:
     """Check that run folders are what their records say. Each level includes those below it.
 
     One line a check; the exit status is 0 where nothing failed, else 1. What each level can and can't detect is in
     docs/verification.md.
     """
     from dfkdbench.cli.console import Console
-    from dfkdbench.judge import InterruptedRun
     from dfkdbench.registry import load_registry
     from dfkdbench.verification import find_run
     from dfkdbench.verification import verify as verify_run
+    from dfkdbench.workerprocess import InterruptedRun
 
     folders = [find_run(run) for run in runs]
     registry, console = load_registry(), Console()
@@ -52,6 +60,8 @@ def verify(runs: tuple[Path, ...], level: str, data_root: Path | None, style: st
             found[str(folder.root)] = checks
             if style == "table":
                 _print_checks(folder.root, checks)
+            if board is not None:
+                _vouch(folder, checks, board)
     except InterruptedRun as stop:
         console("Stopped; nothing of the repetition is kept.")
         sys.exit(stop.exit_code)
@@ -62,6 +72,17 @@ def verify(runs: tuple[Path, ...], level: str, data_root: Path | None, style: st
         print_json([_as_json(run, checks) for run, checks in found.items()])
     if not all(_hold(checks) for checks in found.values()):
         sys.exit(1)
+
+
+def _vouch(folder: RunFolder, checks: Sequence[Check], board: Path) -> None:
+    from dfkdbench.boards.vouching import vouch
+    from dfkdbench.verification import reached
+
+    level = reached(checks) if _hold(checks) else None
+    if level is None:
+        print_remark(f"Nothing is noted of {folder.root.name} in {board}: no level holds.")
+        return
+    print_remark(f"{board} says {vouch(folder, level, board)} of {folder.root.name}.")
 
 
 def _hold(checks: Sequence[Check]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.descriptors import DatasetSpec
 from dfkdbench.errors import DataError
-from dfkdbench.places import home_folder
+from dfkdbench.places import data_folder
 
 
 def load_dataset(spec: DatasetSpec, root: Path | None, train: bool, download: bool = False) -> ImageSet:
@@ -22,7 +22,7 @@ def load_dataset(spec: DatasetSpec, root: Path | None, train: bool, download: bo
         DataError: Files are missing or damaged, or the images are not what the description says.
     """
     if spec.needs_root and root is None:
-        root, download = home_folder() / "data", True
+        root, download = data_folder(), True
         root.mkdir(parents=True, exist_ok=True)
     if spec.needs_root and not (root and root.is_dir()):
         raise DataError(f"There is no folder {root}. --data-root takes the folder with the files of {spec.name}.")

@@ -10,6 +10,7 @@ import sys
 from dfkdbench.sandbox.errors import SandboxError
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _KEPT_CAPABILITIES = {
@@ -52,20 +53,30 @@ def drop_capabilities() -> None:
     _check("capset", libc.capset(header, sets))
 
 
-def die_with_parent(parent: int | None = None) -> None:
+def die_with_parent(parent: int | None = None, by: signal.Signals = signal.SIGKILL) -> None:
     """Asks the kernel to kill this process when the thread that started it ends. Linux only; elsewhere no effect.
 
     Args:
         parent: Process id of the parent, to notice one that ended before this call.
+        by: The signal that is sent then.
 
     Raises:
         SandboxError: Where the kernel refuses.
     """
     if not sys.platform.startswith("linux"):
         return
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, by)
     if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of every descendant whose own parent ends (PR_SET_CHILD_SUBREAPER). Linux only.
+
+    Raises:
+        SandboxError: Where the kernel refuses.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -40,7 +40,7 @@ def scratch_environment(folder: Path, temporary: Path | None = None) -> dict[str
     Raises:
         SandboxError: Where the path for TMPDIR is too long for sockets.
     """
-    places = {variable: (folder / name).resolve() for variable, name in _FOLDERS.items()}
+    places = {variable: folder.resolve() / name for variable, name in _FOLDERS.items()}
     if temporary is not None:
         places["TMPDIR"] = temporary.resolve()
     if len(str(places["TMPDIR"])) > LONGEST_TEMPORARY:
@@ -49,8 +49,14 @@ def scratch_environment(folder: Path, temporary: Path | None = None) -> dict[str
             f"{LONGEST_TEMPORARY} for their sockets. Pass a shorter `temporary` folder."
         )
     for place in places.values():
+        if place.is_symlink() or not place.is_dir():  # what an earlier worker left there
+            place.unlink(missing_ok=True)
         place.mkdir(parents=True, exist_ok=True)
     environment = {variable: str(place) for variable, place in places.items()}
     if site.ENABLE_USER_SITE:
         environment["PYTHONUSERBASE"] = site.getuserbase()  # else a new HOME hides `pip install --user`
+    else:
+        environment["PYTHONNOUSERSITE"] = (
+            "1"  # else the next start runs what a worker left in its HOME, before the seal
+        )
     return environment

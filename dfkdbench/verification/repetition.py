@@ -14,7 +14,7 @@ from dfkdbench.bench import Prepared
 from dfkdbench.datasets.images import ImageSet, TensorImages
 from dfkdbench.errors import DfkdbenchError
 from dfkdbench.files import read_no_follow, sha256_of, write_json
-from dfkdbench.judge import InterruptedRun, execute
+from dfkdbench.judge import execute
 from dfkdbench.plan import Plan
 from dfkdbench.records import Result
 from dfkdbench.runfolder import RunFolder
@@ -24,7 +24,7 @@ from dfkdbench.verification.remake import Remade
 from dfkdbench.verification.spread import claim_of
 from dfkdbench.verification.stored import Stored
 from dfkdbench.verification.student import here, other_machine
-from dfkdbench.workerprocess import first_line, signals_to, temporary_folder, training_process
+from dfkdbench.workerprocess import InterruptedRun, first_line, signals_to, temporary_folder, training_process
 
 _NOISE_SEED = 1
 _NO_DEVICE = "The run was made on {0}, and there is none here. Repeat it on a machine with {0}."

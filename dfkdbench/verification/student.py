@@ -13,9 +13,10 @@ from dfkdbench.assembly import build_network
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.environment import environment, hardware_name
 from dfkdbench.errors import DfkdbenchError
-from dfkdbench.evaluate import Evaluation, judge_student
+from dfkdbench.evaluate import Evaluation, eval_mode, judge_student, normalised_batches
 from dfkdbench.figures.teachers import JudgesTeachers
 from dfkdbench.files import read_no_follow, sha256_of
+from dfkdbench.plan import InputSpec
 from dfkdbench.readout import judge_heads
 from dfkdbench.records import Evaluation as Recorded
 from dfkdbench.records import HeadFigures
@@ -24,13 +25,17 @@ from dfkdbench.verification.checks import Findings
 from dfkdbench.verification.figures import Allowance, check_figures
 from dfkdbench.verification.remake import Remade
 from dfkdbench.verification.stored import Stored
-from dfkdbench.weights import parse_weights, read_weights, size_limit
+from dfkdbench.weights import load_weights, parse_weights, read_weights, size_limit
 
 IMAGES_A_MISS = 1000
 """On another machine one image in so many may be judged otherwise, and one in any case: sums are rounded otherwise."""
 
 _SAME_WEIGHTS = 1e-3
 """Relative distance below which a student's weights count as its teacher's."""
+
+_SAME_ANSWERS = 1e-3
+"""One minus the cosine of all centred logits, below which a student answers as its teacher does. Of 149 honest ones on
+digits the nearest is at 0.022; one of the teacher's own architecture, distilled on real data, is at 0.052."""
 
 _CALIBRATION_POINTS = 0.05
 """Calibration errors may differ by this: a confidence at the edge of a bin is rounded."""
@@ -75,15 +80,21 @@ def check_student(stored: Stored, remade: Remade, findings: Findings) -> None:
                 )
             found = judge_student(network, stored.student, "student.safetensors", plan, test_set)
             findings.add(1, "weights", "", f"of the architecture {plan.student.name}, every name, shape and type")
-            _check_no_teacher(stored, remade, findings)
+            _check_no_teacher(stored, remade, network, test_set, findings)
             _check_accuracy(stored, found, findings)
             _check_curve(stored, network, test_set, findings)
             _check_heads(stored, remade, network, test_set, findings)
             _check_figures(stored, remade, found, test_set, findings)
 
 
-def _check_no_teacher(stored: Stored, remade: Remade, findings: Findings) -> None:
-    """Neither file nor weights are those of a teacher."""
+def _check_no_teacher(
+    stored: Stored, remade: Remade, network: nn.Module, test_set: ImageSet, findings: Findings
+) -> None:
+    """Neither weights nor answers are those of a teacher.
+
+    Args:
+        network: With the student's weights.
+    """
     record, plan = stored.record, stored.plan
     try:
         bundles = remade.find_teachers()
@@ -98,11 +109,19 @@ def _check_no_teacher(stored: Stored, remade: Remade, findings: Findings) -> Non
     )
     findings.add(1, "teacher", wrong, f"{bundles[0].name} with {accuracy:.2f} %, as on its card")
     student = parse_weights(stored.student or b"", "student.safetensors")
-    for bundle in bundles:
-        distance = _distance(student, read_weights(bundle.weights, bundle.sha256))
+    for bundle, planned in zip(bundles, plan.teachers, strict=True):
+        weights = read_weights(bundle.weights, bundle.sha256)
+        distance = _distance(student, weights)
         if distance is not None and distance < _SAME_WEIGHTS:
             close = "are" if distance == 0 else f"differ by {distance:.1e} of their size from"
             findings.add(1, "no teacher", f"the student's weights {close} those of the teacher {bundle.name}", "")
+            return
+        teacher = build_network(planned.model, plan.input)
+        load_weights(teacher, weights, bundle.name)
+        apart = _apart(_answers(network, test_set, plan.input), _answers(teacher, test_set, plan.input))
+        if apart < _SAME_ANSWERS:
+            by = f"by other weights: {apart:.1e} apart"
+            findings.add(1, "no teacher", f"the student answers as the teacher {bundle.name} does, {by}", "")
             return
     same = plan.student.name == plan.teachers[0].model.name
     findings.add(1, "no teacher", "", "weights of its own" + (", in the teacher's architecture" if same else ""))
@@ -117,6 +136,20 @@ def _distance(student: dict[str, Tensor], teacher: dict[str, Tensor]) -> float |
     ]
     apart = sum(float((mine - its).square().sum()) for mine, its in pairs)
     return math.sqrt(apart / max(sum(float(its.square().sum()) for _, its in pairs), 1e-30))
+
+
+def _answers(network: nn.Module, images: ImageSet, spec: InputSpec) -> Tensor:
+    """Logits (N, K) of all images, less their mean over the classes, on the CPU."""
+    device = next(network.parameters()).device
+    with torch.no_grad(), eval_mode(network):
+        batches = normalised_batches(images, spec.mean, spec.std, device)
+        logits = torch.cat([network(batch).double().cpu() for batch, _ in batches])
+    return logits - logits.mean(1, keepdim=True)
+
+
+def _apart(first: Tensor, second: Tensor) -> float:
+    """One minus the cosine of all answers: 0 where they are the same but for a factor."""
+    return 1 - float(torch.nn.functional.cosine_similarity(first.flatten(), second.flatten(), dim=0))
 
 
 def _check_accuracy(stored: Stored, found: Evaluation, findings: Findings) -> None:

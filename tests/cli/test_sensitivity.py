@@ -16,10 +16,10 @@ from click.testing import Result as Outcome
 
 from dfkdbench.cli import main
 from dfkdbench.errors import RunError
-from dfkdbench.judge import InterruptedRun
 from dfkdbench.plan import Plan
 from dfkdbench.records import Result, find_results
 from dfkdbench.registry import load_registry
+from dfkdbench.workerprocess import InterruptedRun
 
 MakeRecord = Callable[..., Result]
 ARGUMENTS = ("--dataset", "digits", "--factors", "0.1,10", "--threads", "1")
