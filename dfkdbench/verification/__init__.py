@@ -7,14 +7,14 @@ from pathlib import Path
 from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.registry import Registry
 from dfkdbench.runfolder import RunFolder
-from dfkdbench.verification.checks import LEVELS, Check, Findings
+from dfkdbench.verification.checks import LEVELS, Check, Findings, reached
 from dfkdbench.verification.contents import check_contents, check_whole_images
 from dfkdbench.verification.remake import remake
 from dfkdbench.verification.repetition import Watch, check_blindness, check_repetition
 from dfkdbench.verification.stored import Stored, find_run
 from dfkdbench.verification.student import check_student
 
-__all__ = ["LEVELS", "Check", "Watch", "find_run", "verify"]
+__all__ = ["LEVELS", "Check", "Watch", "find_run", "reached", "verify"]
 
 
 def verify(folder: RunFolder, level: int, data_root: Path | None, registry: Registry, watch: Watch) -> list[Check]:

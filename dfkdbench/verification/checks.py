@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -36,6 +36,23 @@ class Check:
     def outcome(self) -> str:
         """pass, FAIL or skipped."""
         return "skipped" if self.holds is None else "pass" if self.holds else "FAIL"
+
+
+_DISPENSABLE = frozenset({"images", "curve", "classes", "synthetic"})
+"""Checks of a level that may be skipped without the level being left out: what they need is not always kept."""
+
+
+def reached(checks: Sequence[Check]) -> int | None:
+    """The highest level that held whole, with those below it; None where not even the files hold."""
+    held = None
+    for level in LEVELS:
+        found = [check for check in checks if check.level == level and check.name not in _DISPENSABLE]
+        if not found or not all(check.holds for check in found):
+            break
+        if any(check.holds is False for check in checks if check.level == level):
+            break
+        held = level
+    return held
 
 
 @dataclass
