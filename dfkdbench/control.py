@@ -12,6 +12,7 @@ import torch
 
 from dfkdbench.datasets.images import ImageSet, normalise
 from dfkdbench.datasets.loading import load_dataset
+from dfkdbench.leaving import leave
 from dfkdbench.plan import Plan
 from dfkdbench.registry import load_registry
 from dfkdbench.runfolder import RunFolder
@@ -43,4 +44,4 @@ def _all_samples(images: ImageSet, plan: Plan) -> Batch:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    leave(main(Path(sys.argv[1])))

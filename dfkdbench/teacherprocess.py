@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dfkdbench.leaving import leave
 from dfkdbench.sandbox import Policy, die_with_parent, seal
 from dfkdbench.worker import say_ready
 
@@ -85,4 +86,4 @@ def answers_of(plan: Plan, launch: TeacherLaunch) -> Callable[[Question], Tensor
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    leave(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

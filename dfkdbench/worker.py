@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from dfkdbench.leaving import leave
 from dfkdbench.sandbox import Policy, go_on_supervised, seal
 
 
@@ -38,4 +39,4 @@ def say_ready(isolation: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), *map(int, sys.argv[2:])))
+    leave(main(Path(sys.argv[1]), *map(int, sys.argv[2:])))

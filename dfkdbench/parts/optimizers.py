@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 from dfkdbench.recipe import OptimizerOptions
+
+Moments = dict[str, Any]
+"""What an optimiser remembers of a parameter: name -> tensor of its shape, or the number of its steps."""
+
+_ADAM_EPSILON = 1e-8
+
+
+class Moved(NamedTuple):
+    """A parameter with its gradient and moments."""
+
+    parameter: nn.Parameter
+    gradient: Tensor
+    moments: Moments
 
 
 def build_optimizer(options: OptimizerOptions, parameters: Iterable[nn.Parameter], planned_steps: int) -> Stepper:
@@ -24,6 +40,9 @@ class Stepper:
     a step waits for nothing. `step()` is `set_rate()` followed by `update()`; whoever captures the step
     into a graph captures `update()` and calls `set_rate()` before every replay.
 
+    The arithmetic is torch's own, by the functions behind its optimiser classes: the classes import the compiler when
+    they are first used, which takes two seconds of every start.
+
     Args:
         options: Kind, rates and schedule.
         parameters: What is optimised; all on one device.
@@ -36,12 +55,17 @@ class Stepper:
         self._options = options
         self._planned_steps = planned_steps
         self._rate = torch.tensor(options.lr, device=parameters[0].device, dtype=torch.float32)
-        self._optimizer = _build(options, parameters, self._rate)
+        self._moments: list[Moments] = [{} for _ in parameters]
+        self._move = _move_by_sgd if options.kind == "sgd" else _move_by_adam
         self._written = options.lr
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients, or fills them with zeros in place."""
-        self._optimizer.zero_grad(set_to_none)
+        for parameter in self.parameters:
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.detach_().zero_()
 
     def step(self) -> None:
         """One update at the scheduled rate. Never reads the device."""
@@ -53,28 +77,34 @@ class Stepper:
         self._write(learning_rate(self._options, self.steps, self._planned_steps))
         self.steps += 1
 
+    @torch.no_grad()
     def update(self) -> None:
-        """Clips the gradients, where asked to, and moves the parameters."""
+        """Clips the gradients, where asked to, and moves the parameters that have one."""
         if self._options.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self._options.clip_norm)
-        self._optimizer.step()
+        moved = [
+            Moved(parameter, parameter.grad, moments)
+            for parameter, moments in zip(self.parameters, self._moments, strict=True)
+            if parameter.grad is not None
+        ]
+        self._move(self._options, moved, self._rate)
 
     def restart(self, planned_steps: int) -> None:
         """Forgets moments and steps, for a schedule that starts anew and spans `planned_steps`. Reads no device."""
         self.steps = 0
         self._planned_steps = planned_steps
-        for parameter in self.parameters:
-            self._optimizer.state[parameter].clear()
+        for moments in self._moments:
+            moments.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """Steps taken, and each parameter's moments by name, in the parameters' order."""
-        return {"steps": self.steps, "moments": [dict(self._optimizer.state[p]) for p in self.parameters]}
+        return {"steps": self.steps, "moments": [dict(moments) for moments in self._moments]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave; moments that exist are overwritten in place."""
         self.steps = state["steps"]
-        for parameter, saved in zip(self.parameters, state["moments"], strict=True):
-            _load_moments(self._optimizer.state[parameter], saved, parameter)
+        for parameter, moments, saved in zip(self.parameters, self._moments, state["moments"], strict=True):
+            _load_moments(moments, saved, parameter)
 
     def _write(self, rate: float) -> None:
         if rate != self._written:
@@ -102,15 +132,52 @@ def learning_rate(options: OptimizerOptions, step: int, planned_steps: int) -> f
     return options.lr
 
 
-def _build(options: OptimizerOptions, parameters: list[nn.Parameter], rate: Tensor) -> torch.optim.Optimizer:
-    """Fused kernels everywhere: one launch over all parameters, and the rate may live on the device."""
-    decay = options.weight_decay
-    if options.kind == "sgd":
-        return torch.optim.SGD(
-            parameters, rate, options.momentum, weight_decay=decay, nesterov=options.nesterov, fused=True
-        )
-    kind = torch.optim.Adam if options.kind == "adam" else torch.optim.AdamW
-    return kind(parameters, rate, options.betas, weight_decay=decay, fused=True, capturable=rate.device.type == "cuda")
+# Fused kernels everywhere: one launch over all parameters, and the rate may live on the device.
+
+
+def _move_by_sgd(options: OptimizerOptions, moved: Sequence[Moved], rate: Tensor) -> None:
+    buffers = [moments.get("momentum_buffer") for *_, moments in moved] if options.momentum else []
+    sgd(
+        [parameter for parameter, *_ in moved],
+        [gradient for _, gradient, _ in moved],
+        buffers,
+        fused=True,
+        weight_decay=options.weight_decay,
+        momentum=options.momentum,
+        lr=rate,
+        dampening=0.0,
+        nesterov=options.nesterov,
+        maximize=False,
+    )
+    for (*_, moments), buffer in zip(moved, buffers, strict=bool(buffers)):
+        moments["momentum_buffer"] = buffer
+
+
+def _move_by_adam(options: OptimizerOptions, moved: Sequence[Moved], rate: Tensor) -> None:
+    for parameter, _, moments in moved:
+        if not moments:
+            moments["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            moments["exp_avg"] = torch.zeros_like(parameter)
+            moments["exp_avg_sq"] = torch.zeros_like(parameter)
+    move = adam if options.kind == "adam" else adamw
+    beta1, beta2 = options.betas
+    move(
+        [parameter for parameter, *_ in moved],
+        [gradient for _, gradient, _ in moved],
+        [moments["exp_avg"] for *_, moments in moved],
+        [moments["exp_avg_sq"] for *_, moments in moved],
+        [],
+        [moments["step"] for *_, moments in moved],
+        fused=True,
+        capturable=rate.device.type == "cuda",
+        amsgrad=False,
+        beta1=beta1,
+        beta2=beta2,
+        lr=rate,
+        weight_decay=options.weight_decay,
+        eps=_ADAM_EPSILON,
+        maximize=False,
+    )
 
 
 def _load_moments(moments: dict[str, Any], saved: dict[str, Any], parameter: nn.Parameter) -> None:
