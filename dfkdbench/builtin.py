@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dfkdbench.commands import COMMANDS, Command
 from dfkdbench.controls import CONTROLS
 from dfkdbench.datasets.specs import DATASETS
 from dfkdbench.descriptors import API as API
@@ -57,3 +58,9 @@ def dfkdbench_models() -> Iterable[ModelSpec]:
 def dfkdbench_datasets() -> Iterable[DatasetSpec]:
     """The usual data sets."""
     return DATASETS
+
+
+@hookimpl
+def dfkdbench_commands() -> Iterable[Command]:
+    """The commands of the core."""
+    return COMMANDS

@@ -256,6 +256,10 @@ class DatasetSpec:
 
     Attributes:
         target: "package.module:attribute", called as `attribute(root, train, download)`; gives `ImageSet`.
+        arguments: Where given, the target is called with `spec`, this description, and these by name besides. So
+            `dfkdbench.datasets.vision:load_class` reads any class of torchvision, and
+            `dfkdbench.datasets.folders:load_folder` any folder of images.
+        root: Folder of its files where that is known; `--data-root` goes before it.
         image_size: Side of the square images in pixels, after resizing.
         mean: Per channel, of the training pixels scaled to 0..1.
         std: Likewise.
@@ -282,3 +286,5 @@ class DatasetSpec:
     needs_root: bool = True
     source: str = ""
     version: str = "1"
+    arguments: Mapping[str, Any] | None = None
+    root: str = ""
