@@ -10,7 +10,7 @@ from dfkdbench.datasets.specs import DATASETS
 from dfkdbench.descriptors import API as API
 from dfkdbench.descriptors import Component, DatasetSpec, Kind, Method, ModelSpec
 from dfkdbench.hookspecs import hookimpl
-from dfkdbench.models.specs import MODELS
+from dfkdbench.models.specs import MODELS, describe_timm
 from dfkdbench.parts.specs import COMPONENTS
 
 
@@ -50,8 +50,8 @@ def dfkdbench_methods() -> Iterable[Method]:
 
 @hookimpl
 def dfkdbench_models() -> Iterable[ModelSpec]:
-    """The architectures of the usual pairs."""
-    return MODELS
+    """The architectures of the usual pairs, and those of timm."""
+    return [*MODELS, describe_timm()]
 
 
 @hookimpl

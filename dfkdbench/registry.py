@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -119,6 +119,22 @@ class Shelf(Generic[T]):
         return owners[0]
 
 
+class ModelShelf(Shelf[ModelSpec]):
+    """Architectures; of a family `x.*`, also every `x.name`."""
+
+    def get(self, name: str) -> Owned[ModelSpec]:
+        """The architecture of that name; whether a family has such a member is seen when it is built."""
+        family, dot, member = name.partition(".")
+        known = self.names()
+        if not dot or name in known or f"{family.rpartition(':')[2]}.*" not in known:
+            return super().get(name)
+        owned = super().get(f"{family}.*")
+        spec = replace(
+            owned.item, name=owned.item.name.replace("*", member), target=owned.item.target.replace("*", member)
+        )
+        return replace(owned, item=spec)
+
+
 class Registry:
     """All parts, methods, models, data sets and commands of the installed plugins.
 
@@ -131,7 +147,7 @@ class Registry:
         self.manager.add_hookspecs(hookspecs)
         self.components: dict[str, Shelf[Component]] = {kind: Shelf(kind) for kind in COMPONENT_KINDS}
         self.methods: Shelf[Method] = Shelf("method")
-        self.models: Shelf[ModelSpec] = Shelf("model")
+        self.models = ModelShelf("model")
         self.datasets: Shelf[DatasetSpec] = Shelf("dataset")
         self.commands: Shelf[Command] = Shelf("command")
         self.plugins: list[PluginStatus] = []
