@@ -82,7 +82,7 @@ def train(
 
 
 @teacher.command("import")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="File with the weights.")
 @_DATASET
 @_ARCH
 @click.option("--name", help="Name of the teacher; from data set, architecture and hash otherwise.")
@@ -114,7 +114,10 @@ def import_(
     device: str,
     force: bool,
 ) -> None:
-    """Import the weights in CHECKPOINT (safetensors) as a teacher; it is evaluated on the test set first."""
+    """Import the weights in a safetensors file as a teacher; it is evaluated on the test set first.
+
+    What is done to the names of the tensors is told. Use the teacher by its name: dfkdbench run --teacher NAME
+    """
     from dfkdbench.datasets.loading import load_dataset
     from dfkdbench.devices import choose_device
     from dfkdbench.models.settling import settle
@@ -144,6 +147,7 @@ def import_(
         allow_pickle=allow_pickle,
         device=choose_device(device),
         overwrite=force,
+        tell=lambda line: click.echo(f"{checkpoint.name}: {line}", err=True),
     )
     _report(bundle)
 
