@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dfkdbench.api import load_results, run
+    from dfkdbench.commands import Command
     from dfkdbench.descriptors import API, Component, DatasetSpec, Method, ModelSpec, Preset, Tuning
     from dfkdbench.errors import DfkdbenchError
     from dfkdbench.hookspecs import hookimpl
@@ -33,6 +34,7 @@ PROTOCOL = "2026.1"
 _HOME = {
     "run": "api",
     "load_results": "api",
+    "Command": "commands",
     "API": "descriptors",
     "Component": "descriptors",
     "DatasetSpec": "descriptors",
@@ -54,6 +56,7 @@ _HOME = {
 __all__ = [
     "API",
     "PROTOCOL",
+    "Command",
     "Component",
     "DatasetSpec",
     "DfkdbenchError",

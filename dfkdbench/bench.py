@@ -21,6 +21,7 @@ from dfkdbench.devices import available_cores, choose_device
 from dfkdbench.errors import PlanError, choices, nearest, unknown_name
 from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
+from dfkdbench.models.settling import check_final_layer, settle
 from dfkdbench.places import assets_folder, data_folder
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.readout import take_samples
@@ -154,7 +155,8 @@ class Prepared:
         protected = [*closed, *shipped, *others, *_copies_of_shipped_data()]
         protected += [folder.evaluations, folder.metrics, folder.result, folder.readout]
         protected += [bundle.weights for bundle in self.teachers if bundle.weights not in reads]
-        protected += [data_folder(), *filter(None, [self.request.data_root])]
+        own = self.request.data_root or self.cell.dataset.item.root
+        protected += [data_folder(), *map(Path, filter(None, [own]))]
         roots = [Path(module.__file__).parent for module in self._modules(plan) if module.__file__]
         try:
             return expand(worker_policy(reads, writes, protected, roots)).to_json()
@@ -184,7 +186,10 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
-    readout = make_plan(method, resolved, cell, stand_ins, 0, device, "").readout
+    draft = make_plan(method, resolved, cell, stand_ins, 0, device, "")
+    if "final_layer" in draft.access:
+        check_final_layer(cell.teacher, spec)
+    readout = draft.readout
     samples = None
     if readout is not None:
         samples = take_samples(readout, load_dataset(spec, request.data_root, train=True, download=request.download))
@@ -240,8 +245,8 @@ def _find_cell(registry: Registry, request: Request) -> Cell:
     budget_name = request.budget or spec.default_budget
     if budget_name not in spec.budgets:
         raise unknown_name("budget", budget_name, spec.budgets, f"dfkdbench describe {spec.name}")
-    models = registry.models
-    return Cell(dataset, models.get(teacher), models.get(student), budget_name, spec.budgets[budget_name])
+    first, second = (settle(registry.models.get(name), spec) for name in (teacher, student))
+    return Cell(dataset, first, second, budget_name, spec.budgets[budget_name])
 
 
 def _resolve(registry: Registry, method: Owned[Method], cell: Cell, request: Request) -> Resolved:

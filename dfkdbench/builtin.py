@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dfkdbench.commands import COMMANDS, Command
 from dfkdbench.controls import CONTROLS
 from dfkdbench.datasets.specs import DATASETS
 from dfkdbench.descriptors import API as API
 from dfkdbench.descriptors import Component, DatasetSpec, Kind, Method, ModelSpec
 from dfkdbench.hookspecs import hookimpl
-from dfkdbench.models.specs import MODELS
+from dfkdbench.models.specs import MODELS, describe_timm
 from dfkdbench.parts.specs import COMPONENTS
 
 
@@ -49,11 +50,17 @@ def dfkdbench_methods() -> Iterable[Method]:
 
 @hookimpl
 def dfkdbench_models() -> Iterable[ModelSpec]:
-    """The architectures of the usual pairs."""
-    return MODELS
+    """The architectures of the usual pairs, and those of timm."""
+    return [*MODELS, describe_timm()]
 
 
 @hookimpl
 def dfkdbench_datasets() -> Iterable[DatasetSpec]:
     """The usual data sets."""
     return DATASETS
+
+
+@hookimpl
+def dfkdbench_commands() -> Iterable[Command]:
+    """The commands of the core."""
+    return COMMANDS

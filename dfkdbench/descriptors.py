@@ -190,11 +190,15 @@ class Method:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """An architecture.
+    """An architecture, or a family of them.
 
     Attributes:
-        target: "package.module:attribute", called as `attribute(channels, classes, image_size)`.
-        signals: What its forward pass can return beside logits; names from `SIGNALS`.
+        name: How users call it. A family's ends in `.*`, and any name may stand for the star.
+        target: "package.module:attribute", called as `attribute(channels, classes, image_size)`. The network takes taps
+            (see `dfkdbench.seams.Taps`); `dfkdbench.models.tapped.tapped` makes any network do so. A `*` in a family's
+            target stands for the same name as in its own.
+        signals: What its forward pass can return beside logits; names from `SIGNALS`. Of a family: what they may have;
+            each is asked before it is used.
         image_sizes: Sizes it takes, or empty for any.
         heads: Heads whose logits it gives with the signal `heads`, or 0. A loss that needs `student_heads` and
             `several_teachers` pairs each with a teacher.
@@ -208,6 +212,7 @@ class ModelSpec:
     heads: int = 0
     version: str = "1"
     paper: str = ""
+    family: bool = False
 
 
 @dataclass(frozen=True)
@@ -256,6 +261,10 @@ class DatasetSpec:
 
     Attributes:
         target: "package.module:attribute", called as `attribute(root, train, download)`; gives `ImageSet`.
+        arguments: Where given, the target is called with `spec`, this description, and these by name besides. So
+            `dfkdbench.datasets.vision:load_class` reads any class of torchvision, and
+            `dfkdbench.datasets.folders:load_folder` any folder of images.
+        root: Folder of its files where that is known; `--data-root` goes before it.
         image_size: Side of the square images in pixels, after resizing.
         mean: Per channel, of the training pixels scaled to 0..1.
         std: Likewise.
@@ -282,3 +291,5 @@ class DatasetSpec:
     needs_root: bool = True
     source: str = ""
     version: str = "1"
+    arguments: Mapping[str, Any] | None = None
+    root: str = ""

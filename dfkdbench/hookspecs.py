@@ -7,6 +7,7 @@ from typing import Any
 
 import pluggy
 
+from dfkdbench.commands import Command
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec
 
 PROJECT = "dfkdbench"
@@ -49,6 +50,14 @@ def dfkdbench_models() -> Iterable[ModelSpec]:
 @hookspec
 def dfkdbench_datasets() -> Iterable[DatasetSpec]:
     """Data sets this plugin offers. Called once, as above. Their loaders run in the judge only."""
+
+
+@hookspec
+def dfkdbench_commands() -> Iterable[Command]:
+    """Commands this plugin adds to `dfkdbench`. Called once, as above; not by `dfkdbench --help`.
+
+    A command's own module is imported when the command is asked for. A name of the core's is refused.
+    """
 
 
 @hookspec

@@ -5,26 +5,17 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import pluggy
 
 from dfkdbench import __version__, builtin, hookspecs
-from dfkdbench.descriptors import (
-    API,
-    NEEDS,
-    PRIORS,
-    SIGNALS,
-    TEACHER_ACCESS,
-    Component,
-    DatasetSpec,
-    Kind,
-    Method,
-    ModelSpec,
-)
-from dfkdbench.errors import DfkdbenchError, nearest, unknown_name
+from dfkdbench.commands import Command
+from dfkdbench.descriptors import API, Component, DatasetSpec, Kind, Method, ModelSpec
+from dfkdbench.errors import DfkdbenchError, unknown_name
+from dfkdbench.offers import check_items, refuse_core_commands
 
 T = TypeVar("T")
 
@@ -40,6 +31,7 @@ PLURAL = {
     "method": "methods",
     "model": "models",
     "dataset": "datasets",
+    "command": "commands",
 }
 LIST_COMMANDS = {kind: f"dfkdbench list {plural}" for kind, plural in PLURAL.items()}
 
@@ -49,8 +41,12 @@ _COMPONENT_HOOKS = (
     "dfkdbench_replays",
     "dfkdbench_aggregators",
 )
-_KIND_OF_HOOK = {"dfkdbench_methods": Method, "dfkdbench_models": ModelSpec, "dfkdbench_datasets": DatasetSpec}
-_PROVIDED = frozenset({"images_with_gradient", "labels", "network", "latents", "readout"})
+_KIND_OF_HOOK = {
+    "dfkdbench_methods": Method,
+    "dfkdbench_models": ModelSpec,
+    "dfkdbench_datasets": DatasetSpec,
+    "dfkdbench_commands": Command,
+}
 
 
 @dataclass(frozen=True)
@@ -123,8 +119,24 @@ class Shelf(Generic[T]):
         return owners[0]
 
 
+class ModelShelf(Shelf[ModelSpec]):
+    """Architectures; of a family `x.*`, also every `x.name`."""
+
+    def get(self, name: str) -> Owned[ModelSpec]:
+        """The architecture of that name; whether a family has such a member is seen when it is built."""
+        family, dot, member = name.partition(".")
+        known = self.names()
+        if not dot or name in known or f"{family.rpartition(':')[2]}.*" not in known:
+            return super().get(name)
+        owned = super().get(f"{family}.*")
+        spec = replace(
+            owned.item, name=owned.item.name.replace("*", member), target=owned.item.target.replace("*", member)
+        )
+        return replace(owned, item=spec)
+
+
 class Registry:
-    """All parts, methods, models and data sets of the installed plugins.
+    """All parts, methods, models, data sets and commands of the installed plugins.
 
     Args:
         entry_points: Where plugins come from; by default what is installed.
@@ -135,8 +147,9 @@ class Registry:
         self.manager.add_hookspecs(hookspecs)
         self.components: dict[str, Shelf[Component]] = {kind: Shelf(kind) for kind in COMPONENT_KINDS}
         self.methods: Shelf[Method] = Shelf("method")
-        self.models: Shelf[ModelSpec] = Shelf("model")
+        self.models = ModelShelf("model")
         self.datasets: Shelf[DatasetSpec] = Shelf("dataset")
+        self.commands: Shelf[Command] = Shelf("command")
         self.plugins: list[PluginStatus] = []
         core = PluginStatus(CORE, CORE, __version__, builtin.__name__, api=API)
         self._admit(builtin, core)
@@ -177,7 +190,9 @@ class Registry:
             self.manager.register(module, name=f"{status.distribution}:{status.name}")
             self.manager.check_pending()
             brought = list(self._collect(module))
-            _check_items(brought)
+            check_items(brought)
+            if module is not builtin:
+                refuse_core_commands(brought)
         except (Exception, SystemExit) as error:  # as above
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
@@ -209,8 +224,13 @@ class Registry:
             shelf.add(alias, owned)
 
     def shelf(self, kind: str) -> Shelf[Any]:
-        """The shelf of a kind: a component kind, "method", "model" or "dataset"."""
-        others: dict[str, Shelf[Any]] = {"method": self.methods, "model": self.models, "dataset": self.datasets}
+        """The shelf of a kind: a component kind, "method", "model", "dataset" or "command"."""
+        others: dict[str, Shelf[Any]] = {
+            "method": self.methods,
+            "model": self.models,
+            "dataset": self.datasets,
+            "command": self.commands,
+        }
         return others[kind] if kind in others else self.components[kind]
 
     def modules_of(self, distribution: str) -> list[Any]:
@@ -225,38 +245,7 @@ class Registry:
 def _kind_of(item: Any) -> str:
     if isinstance(item, Component):
         return item.kind
-    return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset"}[type(item)]
-
-
-def _check_items(brought: Iterable[tuple[str, Any]]) -> None:
-    """Refuses descriptions that would only fail, or be passed over, when they are used.
-
-    Raises:
-        ValueError: Two items of one name, a loss without a role, or an unknown need, signal or access.
-    """
-    seen: set[tuple[str, str]] = set()
-    for kind, item in brought:
-        for name in {item.name, *getattr(item, "aliases", ())}:
-            if (kind, name) in seen:
-                raise ValueError(f"the {kind} name '{name}' is given twice")
-            seen.add((kind, name))
-        if kind == "loss" and item.role not in ("image", "student"):
-            raise ValueError(f"the loss '{item.name}' must have the role 'image' or 'student', not {item.role!r}")
-        if isinstance(item, Component):
-            _check_names(item, "needs", item.needs, NEEDS)
-            _check_names(item, "provides", item.provides, _PROVIDED)
-        elif isinstance(item, Method):
-            _check_names(item, "access", item.access, frozenset((*TEACHER_ACCESS, *PRIORS)))
-        elif isinstance(item, ModelSpec):
-            _check_names(item, "signals", item.signals, frozenset(SIGNALS))
-
-
-def _check_names(item: Component | Method | ModelSpec, what: str, given: frozenset[str], known: frozenset[str]) -> None:
-    for name in sorted(given - known):
-        raise ValueError(
-            f"'{item.name}' has the unknown name '{name}' in {what}.{nearest(name, known)} "
-            f"There are: {', '.join(sorted(known))}"
-        )
+    return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset", Command: "command"}[type(item)]
 
 
 def _mark_broken(status: PluginStatus, reason: str) -> None:

@@ -3,74 +3,69 @@
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
 
 import click
 
-from dfkdbench import PROTOCOL, __version__
-from dfkdbench.errors import unknown_name
+from dfkdbench import PROTOCOL, __version__, commands
+from dfkdbench.errors import DfkdbenchError
 
-
-class LazyCommand(NamedTuple):
-    """Where a command is ("package.module:attribute"), and its line in the help page."""
-
-    target: str
-    help: str
-
-
-COMMANDS = {
-    "run": LazyCommand("dfkdbench.cli.run:run", "Run a method on a data set, sealed, and record the result."),
-    "list": LazyCommand("dfkdbench.cli.listing:list_kind", "List methods, parts, data sets, models and the like."),
-    "describe": LazyCommand("dfkdbench.cli.describe:describe", "Show what a name is, with every option it takes."),
-    "results": LazyCommand("dfkdbench.cli.results:results", "Show a table of the records in a runs folder."),
-    "verify": LazyCommand("dfkdbench.cli.verify:verify", "Check that records are what they say, at four levels."),
-    "published": LazyCommand(
-        "dfkdbench.cli.published:published", "Show figures that papers claim, with their sources."
-    ),
-    "compare": LazyCommand("dfkdbench.cli.compare:compare", "Compare methods: intervals, differences, ranks."),
-    "sensitivity": LazyCommand(
-        "dfkdbench.cli.sensitivity:sensitivity", "Vary loss weights and learning rates around methods' presets."
-    ),
-    "submit": LazyCommand("dfkdbench.cli.submit:submit", "Put finished runs onto a leaderboard."),
-    "leaderboard": LazyCommand(
-        "dfkdbench.cli.leaderboard:leaderboard", "Make, build, check, merge and compare leaderboards."
-    ),
-    "teacher": LazyCommand("dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
-    "doctor": LazyCommand("dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
-}
+COMMANDS = {command.name: command for command in commands.COMMANDS}
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and one line each, so that its help page imports none of them."""
+    """A group that knows its commands by name and one line each, so that its help page imports none of them.
+
+    Plugins are looked at when a command is asked for that the core does not have, and never before.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of use."""
+        """The core's names, in the order of use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the command, or names the nearest one.
+        """The command of that name, imported now.
 
         Raises:
-            UnknownNameError: No such command.
+            UnknownNameError: No such command; the message names the nearest one.
+            DfkdbenchError: A plugin's command that can't be imported, or is none.
         """
-        if args[0] not in COMMANDS and not ctx.resilient_parsing:
-            raise unknown_name("command", args[0], COMMANDS, "dfkdbench --help")
-        return super().resolve_command(ctx, args)
+        if cmd_name in COMMANDS:
+            return _import_command(COMMANDS[cmd_name].target)
+        if ctx.resilient_parsing:
+            return None
+        return _plugin_command(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+        formatter.write_paragraph()
+        formatter.write_text("Plugins can add commands: dfkdbench list commands")
+
+
+def _plugin_command(name: str) -> click.Command:
+    from dfkdbench.registry import load_registry
+
+    owned = load_registry().commands.get(name)
+    try:
+        command: object = _import_command(owned.item.target)
+    except Exception as error:  # other people's code, imported
+        raise DfkdbenchError(
+            f"The command '{name}' of {owned.distribution} {owned.distribution_version} can't be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(command, click.Command):
+        raise DfkdbenchError(
+            f"The command '{name}' of {owned.distribution}: {owned.item.target} is a {type(command).__name__}, "
+            "and a click.Command is expected."
+        )
+    return command
+
+
+def _import_command(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dfkdbench.cli.output import names, print_json, print_remark, print_table
+from dfkdbench.commands import Command
 from dfkdbench.compatibility import league_of, needed_access
 from dfkdbench.config import resolve
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec
@@ -32,6 +33,7 @@ KINDS = (
     "combiners",
     "datasets",
     "models",
+    "commands",
     "teachers",
     "plugins",
 )
@@ -43,7 +45,8 @@ KINDS = (
 def list_kind(kind: str | None, as_json: bool) -> None:
     """List what is installed, of one KIND.
 
-    KIND is methods, generators, losses, replays, aggregators, combiners, datasets, models, teachers or plugins.
+    KIND is methods, generators, losses, replays, aggregators, combiners, datasets, models, commands,
+    teachers or plugins.
     Without it: how many there are of each.
     """
     registry = load_registry()
@@ -100,11 +103,12 @@ def _rows_of(registry: Registry, kind: str) -> list[Row]:
         "methods": _method_row,
         "models": _model_row,
         "datasets": _dataset_row,
+        "commands": _command_row,
     }
     describe = special.get(kind, _component_row)
     shelf = registry.shelf(_KIND_OF[kind])
     entries = list(_without_aliases(shelf.items()))
-    if kind not in ("datasets", "models"):  # these two are registered in the order of their size
+    if kind not in ("datasets", "models", "commands"):  # these are registered in the order of size or use
         entries.sort(key=lambda entry: entry[0])
     return [{"name": name, **describe(registry, owned)} for name, owned in entries]
 
@@ -164,6 +168,10 @@ def _dataset_row(registry: Registry, owned: Owned[DatasetSpec]) -> Row:
         "distribution": owned.distribution,
         "summary": spec.summary,
     }
+
+
+def _command_row(registry: Registry, owned: Owned[Command]) -> Row:
+    return {"distribution": owned.distribution, "summary": owned.item.summary}
 
 
 def plugin_rows(registry: Registry) -> list[Row]:

@@ -80,6 +80,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 @click.option(
     "--checkpoint-seconds", type=click.FloatRange(0), default=30.0, show_default=True, help="Time between checkpoints."
 )
+@click.option(
+    "--observer",
+    "observers",
+    multiple=True,
+    metavar="NAME[:PLACE]",
+    help="jsonl[:FILE] writes every event as a JSON line; tensorboard[:DIR] writes curves. May be given several times.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would run, with every setting and its origin, and stop.")
 @click.option("--rerun", is_flag=True, help="Run finished ids again.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array, one object a seed.")
@@ -88,6 +95,7 @@ def run(
     seeds: str,
     teachers: int,
     config: Path | None,
+    observers: tuple[str, ...],
     dry_run: bool,
     rerun: bool,
     as_json: bool,
@@ -100,6 +108,8 @@ def run(
     """
     from dfkdbench.bench import Request
     from dfkdbench.cli.console import Console
+    from dfkdbench.observers import observing
+    from dfkdbench.registry import load_registry
 
     console = Console()
     common = {**given, "seeds": parse_seeds(seeds), "teacher_count": teachers, "config_file": config}
@@ -107,14 +117,8 @@ def run(
     if dry_run:
         _print_plans(planned, console, as_json)
         return
-    results: list[Result] = []
-    interrupted = None
-    for plans, prepared in planned:
-        console.introduce(plans[0], prepared)
-        done, interrupted = _execute(plans, prepared, console, rerun)
-        results += done
-        if interrupted is not None:
-            break
+    with observing(load_registry().manager, observers):
+        results, interrupted = _execute_all(planned, console, rerun)
     if as_json:
         click.echo(json.dumps([result.model_dump(mode="json") for result in results], indent=2))
     elif results:
@@ -139,6 +143,20 @@ def _prepare_all(requests: list[Request], console: Console) -> list[tuple[list[P
                 raise
             click.echo(f"{request.plugin} is left out: {refusal}", err=True)
     return planned
+
+
+def _execute_all(
+    planned: list[tuple[list[Plan], Prepared]], console: Console, rerun: bool
+) -> tuple[list[Result], int | None]:
+    """Runs every request's plans; stops at a signal."""
+    results: list[Result] = []
+    for plans, prepared in planned:
+        console.introduce(plans[0], prepared)
+        done, interrupted = _execute(plans, prepared, console, rerun)
+        results += done
+        if interrupted is not None:
+            return results, interrupted
+    return results, None
 
 
 def _execute(plans: list[Plan], prepared: Prepared, console: Console, rerun: bool) -> tuple[list[Result], int | None]:

@@ -58,9 +58,9 @@ def train(
     Interrupted training goes on where it stopped when the same command is given again.
     """
     from dfkdbench.cli.progress import epoch_progress
-    from dfkdbench.compatibility import check_sizes
     from dfkdbench.datasets.loading import load_dataset
     from dfkdbench.devices import choose_device
+    from dfkdbench.models.settling import settle
     from dfkdbench.registry import load_registry
     from dfkdbench.teachers.bundle import refuse_existing
     from dfkdbench.teachers.card import teacher_name
@@ -68,8 +68,8 @@ def train(
     from dfkdbench.teachers.training import train_teacher
 
     registry = load_registry()
-    spec, model = registry.datasets.get(dataset).item, registry.models.get(arch).item
-    check_sizes(spec, model)
+    spec = registry.datasets.get(dataset).item
+    model = settle(registry.models.get(arch), spec).item
     chosen, home = choose_device(device), TeacherStore.default().home
     name = teacher_name(spec.name, model.name, seed, recipe)
     refuse_existing(home, name, force)
@@ -82,7 +82,7 @@ def train(
 
 
 @teacher.command("import")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="File with the weights.")
 @_DATASET
 @_ARCH
 @click.option("--name", help="Name of the teacher; from data set, architecture and hash otherwise.")
@@ -114,17 +114,20 @@ def import_(
     device: str,
     force: bool,
 ) -> None:
-    """Import the weights in CHECKPOINT (safetensors) as a teacher; it is evaluated on the test set first."""
-    from dfkdbench.compatibility import check_sizes
+    """Import the weights in a safetensors file as a teacher; it is evaluated on the test set first.
+
+    What is done to the names of the tensors is told. Use the teacher by its name: dfkdbench run --teacher NAME
+    """
     from dfkdbench.datasets.loading import load_dataset
     from dfkdbench.devices import choose_device
+    from dfkdbench.models.settling import settle
     from dfkdbench.registry import load_registry
     from dfkdbench.teachers.importing import import_teacher
     from dfkdbench.teachers.store import TeacherStore
 
     registry = load_registry()
-    spec, model = registry.datasets.get(dataset).item, registry.models.get(arch).item
-    check_sizes(spec, model)
+    spec = registry.datasets.get(dataset).item
+    model = settle(registry.models.get(arch), spec).item
     means, deviations = (_numbers(flag, text, spec.channels) for flag, text in (("--mean", mean), ("--std", std)))
     if deviations and min(deviations) <= 0:
         raise ConfigError(f"--std takes numbers above 0, given '{std}'.")
@@ -144,6 +147,7 @@ def import_(
         allow_pickle=allow_pickle,
         device=choose_device(device),
         overwrite=force,
+        tell=lambda line: click.echo(f"{checkpoint.name}: {line}", err=True),
     )
     _report(bundle)
 

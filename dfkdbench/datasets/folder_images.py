@@ -77,12 +77,17 @@ def read_image(path: Path, shorter_side: int, size: int) -> Tensor:
             rgb = image.convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"Could not read the image '{path}': {error}. Replace the file and run again.") from error
-    short = min(rgb.size)
+    return cut_square(rgb, shorter_side, size)
+
+
+def cut_square(image: Image.Image, shorter_side: int, size: int) -> Tensor:
+    """An RGB or grey image as (C, size, size) uint8: shorter side resized, then center crop, as `read_image` does."""
+    short = min(image.size)
     if short != shorter_side:
-        width, height = (shorter_side * side // short for side in rgb.size)
-        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (round((side - size) / 2) for side in rgb.size)
-    pixels = np.array(rgb.crop((left, top, left + size, top + size)))
+        width, height = (shorter_side * side // short for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = (round((side - size) / 2) for side in image.size)
+    pixels = np.atleast_3d(np.array(image.crop((left, top, left + size, top + size))))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

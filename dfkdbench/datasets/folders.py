@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dfkdbench.datasets.folder_images import FolderImages, Sample, class_folders, list_samples
+from dfkdbench.descriptors import DatasetSpec
 from dfkdbench.errors import DataError
 
 TEST_FRACTION = 0.2
@@ -84,6 +85,42 @@ def load_imagenet(root: Path, train: bool, download: bool = False) -> FolderImag
     """ImageNet (ILSVRC 2012): 1,000 classes, (3, 224, 224): shorter side 256, center crop; test part is `val`."""
     home = _find_home("imagenet", root, IMAGENET_HOMES)
     return _open_split("imagenet", home, "train", "val", train, classes=1000, size=224, shorter_side=256)
+
+
+def load_folder(root: Path, train: bool, download: bool = False, *, spec: DatasetSpec, home: str = ".") -> FolderImages:
+    """Anyone's folder of images: (3, size, size), the shorter side resized, then center crop.
+
+    Either `train` and `test` (or `val`) with a folder for each class in both; or the class folders alone, of each of
+    which 20 % are the test part, as with Caltech-101.
+
+    Args:
+        spec: Gives size and number of classes.
+        home: The folder under the root.
+
+    Raises:
+        DataError: Another layout, another number of classes, a class without images, or a file that is no image.
+    """
+    place, size, classes = root / home, spec.image_size, spec.classes
+    names = set(class_folders(place))
+    for test_part in ("test", "val"):
+        if {"train", test_part} <= names:
+            return _open_split(spec.name, place, "train", test_part, train, classes, size)
+    if names & {"train", "test", "val"}:
+        raise DataError(
+            f"Data set '{spec.name}': '{place}' holds {', '.join(sorted(names & {'train', 'test', 'val'}))} alone; "
+            "expected train and test (or val), or a folder for each class."
+        )
+    samples = _label_folders(spec.name, place, {name: name for name in names}, classes)
+    return FolderImages(place, size, samples=split_by_class(samples, train))
+
+
+def count_classes(place: Path) -> int:
+    """Class folders of a folder of images, in either layout of `load_folder`.
+
+    Raises:
+        DataError: There is no such folder, or no folder in it.
+    """
+    return len(_part_classes(place / "train" if (place / "train").is_dir() else place))
 
 
 def split_by_class(samples: Sequence[Sample], train: bool, fraction: float = TEST_FRACTION) -> list[Sample]:

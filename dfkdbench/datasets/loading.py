@@ -15,19 +15,22 @@ def load_dataset(spec: DatasetSpec, root: Path | None, train: bool, download: bo
     """The training or test images of a data set.
 
     Args:
-        root: Folder with its files. None means the suite's own data folder, which is filled by download
-            where the data set allows that.
+        root: Folder with its files. None means the folder in its description, else the suite's own data folder, which
+            is filled by download where the data set allows that.
 
     Raises:
         DataError: Files are missing or damaged, or the images are not what the description says.
     """
+    if root is None and spec.root:
+        root = Path(spec.root)
     if spec.needs_root and root is None:
         root, download = data_folder(), True
         root.mkdir(parents=True, exist_ok=True)
     if spec.needs_root and not (root and root.is_dir()):
         raise DataError(f"There is no folder {root}. --data-root takes the folder with the files of {spec.name}.")
     module, _, attribute = spec.target.partition(":")
-    images: ImageSet = getattr(importlib.import_module(module), attribute)(root, train, download)
+    more = {} if spec.arguments is None else {"spec": spec, **spec.arguments}
+    images: ImageSet = getattr(importlib.import_module(module), attribute)(root, train, download, **more)
     expected = (spec.channels, spec.image_size, spec.image_size)
     if tuple(images.shape) != expected or images.classes != spec.classes:
         raise DataError(

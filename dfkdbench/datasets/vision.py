@@ -5,14 +5,18 @@ Grey sets are enlarged to 32x32 once, in bulk. A loader is called as `load_x(roo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from dfkdbench.datasets.folder_images import cut_square
 from dfkdbench.datasets.images import TensorImages, resize_square
+from dfkdbench.descriptors import DatasetSpec
 from dfkdbench.errors import DataError
 
 SIZE = 32
@@ -78,6 +82,45 @@ def load_cifar100(root: Path, train: bool, download: bool = False) -> TensorImag
     return _from_cifar(source, classes=100, name="cifar100")
 
 
+def load_class(
+    root: Path,
+    train: bool,
+    download: bool = False,
+    *,
+    spec: DatasetSpec,
+    reader: str,
+    train_arguments: Mapping[str, Any],
+    test_arguments: Mapping[str, Any],
+) -> TensorImages:
+    """Any class of torchvision that gives PIL images and labels: (C, size, size), resized and cropped to the center.
+
+    Args:
+        spec: Gives channels (1: grey, 3: colour), size and number of classes.
+        reader: "package.module:Class", called as `Class(root, ...)`; gets `download` where it takes it.
+        train_arguments: How the class is told to read the training part, such as {"split": "train"}.
+        test_arguments: Likewise for the test part.
+
+    Raises:
+        DataError: No such class, or files that are missing, damaged or could not be fetched.
+    """
+    module, _, attribute = reader.partition(":")
+    try:
+        read = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"Data set '{spec.name}': there is no class '{reader}': {error}.") from error
+    chosen = dict(train_arguments if train else test_arguments)
+    if "download" in inspect.signature(read).parameters:
+        chosen["download"] = download
+    source = _read(spec.name, root, (), download, lambda: read(root, **chosen))
+    mode, size = ("L", "RGB")[spec.channels == 3], spec.image_size
+    labels = torch.empty(len(source), dtype=torch.int64)
+    images = torch.empty((len(source), spec.channels, size, size), dtype=torch.uint8)
+    for index in range(len(source)):
+        image, label = source[index]
+        images[index], labels[index] = cut_square(image.convert(mode), size, size), int(label)
+    return TensorImages(images, labels, spec.classes, name=spec.name)
+
+
 def _load_idx(name: str, class_name: str, root: Path, train: bool, download: bool) -> TensorImages:
     from torchvision import datasets
 
@@ -119,7 +162,8 @@ def _read(name: str, root: Path, files: Sequence[str], download: bool, read: Cal
                 f"Data set '{name}': looked in '{root}' for {', '.join(files)}; missing: {', '.join(absent)}. "
                 "Name the folder that holds them with --data-root DIR, or fetch them with --download."
             ) from error
+        state, which = ("damaged", f" ({', '.join(files)})") if files else ("missing, damaged", "")
         raise DataError(
-            f"Data set '{name}': the files in '{root}' are damaged or not the published ones "
-            f"({', '.join(files)}): {error or type(error).__name__}. Delete them and fetch them again with --download."
+            f"Data set '{name}': the files in '{root}' are {state} or not the published ones{which}: "
+            f"{error or type(error).__name__}. Delete them and fetch them again with --download."
         ) from error

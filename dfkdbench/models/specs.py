@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 from dfkdbench.descriptors import ModelSpec
 
 _PLAIN = frozenset({"features", "stages"})
@@ -107,3 +109,20 @@ MODELS: list[ModelSpec] = [
         paper="Simonyan and Zisserman, ICLR 2015",
     ),
 ]
+
+
+def describe_timm() -> ModelSpec:
+    """The architectures of timm; what changes between its versions changes run ids."""
+    try:
+        version = importlib.metadata.version("timm")
+    except importlib.metadata.PackageNotFoundError:
+        version = "not installed"
+    return ModelSpec(
+        name="timm.*",
+        target="dfkdbench.models.timm_models:*",
+        summary='Any architecture of timm, such as timm.resnet18, untrained: pip install "dfkdbench[timm]".',
+        signals=frozenset({"features", "batch_norm", "batch_norm_means"}),
+        version=f"timm {version}",
+        paper="Wightman, PyTorch Image Models, 2019",
+        family=True,
+    )

@@ -63,7 +63,18 @@ class TeacherSource:
         return self._checked(found) if found is not None else self._train(store, seed)
 
     def _checked(self, bundle: TeacherBundle) -> TeacherBundle:
-        """The bundle, where its weights are the pinned ones; a damaged teacher is refused before anything runs."""
+        """The bundle, where its weights are the pinned ones; a damaged teacher is refused before anything runs.
+
+        Raises:
+            IntegrityError: The weights were changed.
+            PlanError: It is a teacher of another version of the data set.
+        """
+        if bundle.card.dataset_version != self.dataset.version:
+            raise PlanError(
+                f"The teacher '{bundle.name}' belongs to version {bundle.card.dataset_version} of {self.dataset.name}, "
+                f"and this is version {self.dataset.version}. Train it again: dfkdbench teacher train --dataset "
+                f"{self.dataset.name} --arch {self.arch.name} --force"
+            )
         found = hash_file(bundle.weights)
         if found != bundle.sha256:
             raise IntegrityError(

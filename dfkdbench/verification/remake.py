@@ -18,6 +18,7 @@ from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.descriptors import Method, ModelSpec
 from dfkdbench.devices import available_cores
 from dfkdbench.errors import DfkdbenchError, IntegrityError
+from dfkdbench.models.settling import settle
 from dfkdbench.plan import Cell, Plan, PlannedModel, make_plan
 from dfkdbench.readout import take_samples
 from dfkdbench.recipe import LossChoice, Recipe
@@ -141,7 +142,8 @@ def remake(plan: Plan, registry: Registry, data_root: Path | None) -> Remade:
             f"The data set {dataset.item.name} has no budget '{plan.budget.name}': {', '.join(budgets)}."
         )
     recipe = _recipe_of(plan)
-    teacher, student = _model(registry, plan.teachers[0].model), _model(registry, plan.student)
+    models = (_model(registry, planned) for planned in (plan.teachers[0].model, plan.student))
+    teacher, student = (settle(model, dataset.item) for model in models)
     cell = Cell(dataset, teacher, student, plan.budget.name, budgets[plan.budget.name])
     again, resolved = _make(plan, registry, cell, method, recipe)
     if difference := first_difference(plan.model_dump(mode="json"), again.model_dump(mode="json")):

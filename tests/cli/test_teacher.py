@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dfkdbench.cli import main, progress
 from dfkdbench.teachers.store import shipped_folder
 
 TRAIN = ("train", "--dataset", "digits", "--arch", "lenet_s", "--recipe", "smoke", "--device", "cpu")
 SHIPPED = shipped_folder() / "digits-lenet_s-s0"
+FILE = ("import", "--checkpoint")
 IMPORT = ("--dataset", "digits", "--arch", "lenet_s", "--device", "cpu")
 
 
@@ -66,10 +67,13 @@ def test_train__writes_a_pinned_teacher_once(home: Path) -> None:
         (("train", "--dataset", "digits", "--arch", "lenet5"), "'lenet5' takes images of 32 pixels"),
         ((*TRAIN, "--device", "gpu"), "--device 'gpu' can't be used"),
         ((*TRAIN, "--seed", "-1"), "'--seed'"),
-        (("import", "none.safetensors", *IMPORT), "There is no file 'none.safetensors' to import."),
-        (("import", "x", *IMPORT, "--mean", "0.5,0.5"), "--mean takes one number for each of 1 channel(s)"),
-        (("import", "x", *IMPORT, "--mean", "half"), "given 'half'"),
-        (("import", "x", *IMPORT, "--std", "0"), "--std takes numbers above 0"),
+        ((*FILE, "none.safetensors", *IMPORT), "There is no file 'none.safetensors' to import."),
+        (
+            (*FILE, "x", *IMPORT, "--mean", "0.5,0.5"),
+            "--mean takes one number for each of 1 channel(s)",
+        ),
+        ((*FILE, "x", *IMPORT, "--mean", "half"), "given 'half'"),
+        ((*FILE, "x", *IMPORT, "--std", "0"), "--std takes numbers above 0"),
     ],
 )
 def test_errors(arguments: tuple[str, ...], said: str, home: Path) -> None:
@@ -86,7 +90,7 @@ def test_train__data_root_without_the_files(tmp_path: Path) -> None:
 
 
 def test_import__same_weights_same_accuracy(home: Path) -> None:
-    invoke("import", str(SHIPPED / "weights.safetensors"), *IMPORT, "--name", "mine")
+    invoke(*FILE, str(SHIPPED / "weights.safetensors"), *IMPORT, "--name", "mine")
     card, shipped = card_of(home / "mine"), card_of(SHIPPED)
     assert (card["accuracy"], card["sha256"]) == (shipped["accuracy"], shipped["sha256"])
     assert (card["kind"], card["seed"]) == ("imported", None)
@@ -95,7 +99,7 @@ def test_import__same_weights_same_accuracy(home: Path) -> None:
 
 def test_import__other_normalisation_is_kept(home: Path) -> None:
     weights = str(SHIPPED / "weights.safetensors")
-    invoke("import", weights, *IMPORT, "--name", "shifted", "--mean", "0.9", "--std", "0.5")
+    invoke(*FILE, weights, *IMPORT, "--name", "shifted", "--mean", "0.9", "--std", "0.5")
     card = card_of(home / "shifted")
     assert (card["mean"], card["std"]) == ([0.9], [0.5])
     assert card["accuracy"] != card_of(SHIPPED)["accuracy"]
@@ -104,18 +108,43 @@ def test_import__other_normalisation_is_kept(home: Path) -> None:
 def test_import__pickle_only_when_allowed_and_names_rewritten(home: Path, tmp_path: Path) -> None:
     tensors = load_file(SHIPPED / "weights.safetensors")
     legacy = tmp_path / "legacy.pt"
-    torch.save({f"net.{name}": tensor for name, tensor in tensors.items()}, legacy)
-    assert "--allow-pickle" in invoke("import", str(legacy), *IMPORT, exit_code=2).stderr
-    assert "don't fit" in invoke("import", str(legacy), *IMPORT, "--allow-pickle", exit_code=2).stderr
+    torch.save({f"body.{name}": tensor for name, tensor in tensors.items()}, legacy)
+    assert "--allow-pickle" in invoke(*FILE, str(legacy), *IMPORT, exit_code=2).stderr
+    assert "don't fit" in invoke(*FILE, str(legacy), *IMPORT, "--allow-pickle", exit_code=2).stderr
     assert not home.exists()
-    invoke("import", str(legacy), *IMPORT, "--allow-pickle", "--rename", r"^net\.", "", "--name", "legacy")
+    invoke(*FILE, str(legacy), *IMPORT, "--allow-pickle", "--rename", r"^body\.", "", "--name", "legacy")
     assert card_of(home / "legacy")["accuracy"] == card_of(SHIPPED)["accuracy"]
+
+
+def test_import__wrappers_and_prefixes_are_taken_off_and_told(home: Path, tmp_path: Path) -> None:
+    tensors = load_file(SHIPPED / "weights.safetensors")
+    legacy = tmp_path / "legacy.pth"
+    torch.save({"epoch": 9, "state_dict": {f"module.model.{name}": value for name, value in tensors.items()}}, legacy)
+    done = invoke(*FILE, str(legacy), *IMPORT, "--allow-pickle", "--name", "wrapped")
+    assert done.stderr.splitlines() == [
+        "legacy.pth: took the tensors under 'state_dict'",
+        "legacy.pth: dropped 'module.' before every name",
+        "legacy.pth: dropped 'model.' before every name",
+    ]
+    assert card_of(home / "wrapped")["sha256"] == card_of(SHIPPED)["sha256"]
+
+
+def test_import__mismatch_is_a_short_list(tmp_path: Path) -> None:
+    tensors = load_file(SHIPPED / "weights.safetensors")
+    tensors["head.weight"] = tensors.pop("fc.weight")
+    tensors["conv1.weight"] = tensors["conv1.weight"][:, :, :3].contiguous()
+    save_file(tensors, tmp_path / "other.safetensors")
+    said = invoke(*FILE, str(tmp_path / "other.safetensors"), *IMPORT, exit_code=2).stderr
+    assert "don't fit the architecture 'lenet_s'. Rename tensors with --rename PATTERN REPLACEMENT." in said
+    assert "\n  lacks 'fc.weight' (10, 64); nearest in the file: 'head.weight'" in said
+    assert "\n  'conv1.weight' is (16, 1, 3, 5), expected (16, 1, 5, 5)" in said
+    assert "Traceback" not in said
 
 
 def test_import__truncated(tmp_path: Path) -> None:
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes((SHIPPED / "weights.safetensors").read_bytes()[:-100])
-    assert "damaged or truncated" in invoke("import", str(torn), *IMPORT, exit_code=2).stderr
+    assert "damaged or truncated" in invoke(*FILE, str(torn), *IMPORT, exit_code=2).stderr
 
 
 @pytest.mark.parametrize(("epochs", "lines"), [(2, 2), (10, 10), (200, 10), (60, 10)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from dfkdbench.datasets.images import TensorImages
 from dfkdbench.descriptors import DatasetSpec, ModelSpec
-from dfkdbench.errors import ConfigError, IntegrityError
+from dfkdbench.errors import ConfigError, DfkdbenchError, IntegrityError
 from dfkdbench.evaluate import evaluate
 from dfkdbench.models.build import build_network
 from dfkdbench.teachers.bundle import load_teacher
@@ -72,7 +73,7 @@ def test_import_teacher__renames_fills_counters_and_casts(
     }
     source = tmp_path / "net.safetensors"
     save_file(foreign, source)
-    with pytest.raises(IntegrityError, match=r"lacks 'fc\.bias'.* and also holds '.*' and \d+ more"):
+    with pytest.raises(IntegrityError, match=r"lacks 'fc\.bias' \(10,\); nearest in the file: 'linear\.bias'"):
         import_teacher(dataset, arch, source, test_images, tmp_path / "home")
     rename = [(r"shortcut\.", "downsample."), (r"^linear\.", "fc.")]
     bundle = import_teacher(dataset, arch, source, test_images, tmp_path / "home", rename=rename)
@@ -110,5 +111,90 @@ def test_import_teacher__refuses_weights_of_another_architecture(
 ) -> None:
     source = tmp_path / "net.safetensors"
     save_file(state, source)
-    with pytest.raises(IntegrityError, match=r"'conv1\.weight' is torch\.float32 of shape"):
+    with pytest.raises(
+        IntegrityError, match=r"'conv1\.weight' is \(4, 1, 3, 3\), expected \(8, 1, 3, 3\)(.|\n)*and 41 more"
+    ):
         import_teacher(dataset, models["resnet_s"], source, test_images, tmp_path / "home")
+
+
+class Exploit:
+    """Unpickled without care, it would write a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def hostile_files(state: dict[str, Tensor], folder: Path) -> dict[str, bytes]:
+    source = folder / "source"
+    save_file(state, source)
+    good = source.read_bytes()
+    torch.save({"state_dict": state, "extra": Exploit(folder / "run.me")}, source)
+    runs_code = source.read_bytes()
+    torch.save(state, source)
+    legacy = source.read_bytes()
+    length = int.from_bytes(good[:8], "little")
+    return {
+        "empty.safetensors": b"",
+        "short.safetensors": good[:-100],
+        "header.safetensors": good[: 8 + length // 2],
+        "huge-header.safetensors": (1 << 62).to_bytes(8, "little") + good[8:],
+        "hundred-mb-header.safetensors": (100 << 20).to_bytes(8, "little") + good[8:],
+        "offsets.safetensors": good.replace(b'"data_offsets":[0', b'"data_offsets":[9', 1),
+        "shapes.safetensors": good.replace(b'"shape":[4', b'"shape":[9', 1),
+        "pickle.safetensors": legacy,
+        "code.pth": runs_code,
+        "old-code.pth": pickle.dumps({"state_dict": Exploit(folder / "run.me")}),
+        "torn.pth": legacy[: len(legacy) // 2],
+        "noise.pth": bytes(range(256)) * 40,
+        "number.pth": pickle.dumps(3),
+        "text.pth": b"not a checkpoint",
+        "flipped.pth": bytes(byte ^ 0x55 if 60 < place < 400 else byte for place, byte in enumerate(legacy)),
+    }
+
+
+@pytest.mark.parametrize("allow_pickle", [True, False])
+def test_import_teacher__hostile_files_give_one_message_each(
+    allow_pickle: bool,
+    dataset: DatasetSpec,
+    arch: ModelSpec,
+    state: dict[str, Tensor],
+    test_images: TensorImages,
+    tmp_path: Path,
+) -> None:
+    for name, data in hostile_files(state, tmp_path).items():
+        file = tmp_path / name
+        file.write_bytes(data)
+        with pytest.raises(DfkdbenchError) as caught:
+            import_teacher(dataset, arch, file, test_images, tmp_path / "home", allow_pickle=allow_pickle)
+        assert name in caught.value.message
+        assert "\n" not in caught.value.message, name
+    assert not (tmp_path / "run.me").exists()
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_import_teacher__values_that_are_not_finite(
+    value: float,
+    dataset: DatasetSpec,
+    arch: ModelSpec,
+    state: dict[str, Tensor],
+    test_images: TensorImages,
+    tmp_path: Path,
+) -> None:
+    state["fc.bias"][3] = value
+    save_file(state, tmp_path / "net.safetensors")
+    with pytest.raises(IntegrityError, match=r"are not all finite: 'fc\.bias'\. No teacher can be made"):
+        import_teacher(dataset, arch, tmp_path / "net.safetensors", test_images, tmp_path / "home")
+
+
+def test_import_teacher__far_too_large(
+    dataset: DatasetSpec, arch: ModelSpec, test_images: TensorImages, tmp_path: Path
+) -> None:
+    for name in ("vast.safetensors", "vast.pth"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(1 << 34)  # sparse: 16 GB by its size, nothing on the disk
+        with pytest.raises(IntegrityError, match="bytes, at most"):
+            import_teacher(dataset, arch, tmp_path / name, test_images, tmp_path / "home", allow_pickle=True)
