@@ -155,8 +155,9 @@ class Prepared:
         protected = [*closed, *shipped, *others, *_copies_of_shipped_data()]
         protected += [folder.evaluations, folder.metrics, folder.result, folder.readout]
         protected += [bundle.weights for bundle in self.teachers if bundle.weights not in reads]
-        own = self.request.data_root or self.cell.dataset.item.root
-        protected += [data_folder(), *map(Path, filter(None, [own]))]
+        protected.append(data_folder())
+        if root := self.request.data_root or self.cell.dataset.item.root:
+            protected.append(Path(root))
         roots = [Path(module.__file__).parent for module in self._modules(plan) if module.__file__]
         try:
             return expand(worker_policy(reads, writes, protected, roots)).to_json()
