@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dfkdbench.cli import COMMANDS, main
+from dfkdbench.cli import main
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 _WIDTH = 100
@@ -18,23 +18,22 @@ Plugins can add commands: `dfkdbench list commands`.
 """
 
 
-def help_pages(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Name and help page of a command and of those below it, as on a terminal of 100 columns."""
-    context = click.Context(command, info_name=" ".join(path), max_content_width=_WIDTH, terminal_width=_WIDTH)
-    yield " ".join(path), command.get_help(context)
-    if isinstance(command, click.Group) and path != ("dfkdbench",):
-        for name, inner in command.commands.items():
-            yield from help_pages(inner, (*path, name))
+def help_pages(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+    """Path and help page of a command and of those below it, as on a terminal of 100 columns."""
+    settings = {**command.context_settings, "max_content_width": _WIDTH, "terminal_width": _WIDTH}
+    context = click.Context(command, parent=parent, info_name=name, **settings)
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            below = command.get_command(context, inner)
+            if below is not None:
+                yield from help_pages(below, inner, context)
 
 
 def render() -> str:
     """The whole page."""
-    pages = list(help_pages(main, ("dfkdbench",)))
-    for name in COMMANDS:
-        command = main.get_command(click.Context(main), name)
-        if command is not None:
-            pages += help_pages(command, ("dfkdbench", name))
-    return _HEAD + "".join(f"\n## {name}\n\n```text\n{text.rstrip()}\n```\n" for name, text in pages)
+    pages = help_pages(main, "dfkdbench", None)
+    return _HEAD + "".join(f"\n## {path}\n\n```text\n{text.rstrip()}\n```\n" for path, text in pages)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def invoke(
     make_distribution("added", "", entry="local = dfkdbench.datasets.local")
 
     def run(*arguments: str, exit_code: int = 0) -> Result:
-        for module in ("dfkdbench.registry", "dfkdbench.cli.listing"):
+        for module in ("dfkdbench.registry", "dfkdbench.cli.listing", "dfkdbench.bench"):
             monkeypatch.setattr(f"{module}.load_registry", registry_of_site)
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code == exit_code, done.output
@@ -126,6 +126,25 @@ def test_add__a_folder_with_both_parts(tmp_path: Path, invoke: Callable[..., Res
 def test_add__class_folders_alone_are_split(tmp_path: Path, invoke: Callable[..., Result]) -> None:
     paint(tmp_path / "toys", 10)
     assert "16 train / 4 test images" in invoke("dataset", "add", "toys", str(tmp_path / "toys")).output
+
+
+def test_run__on_an_added_folder_that_the_worker_can_not_read(
+    site: Path, tmp_path: Path, invoke: Callable[..., Result]
+) -> None:
+    package = site / "flowers"  # where the worker reads, unless the judge closes it
+    package.mkdir()
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    for part, count in (("train", 20), ("test", 10)):
+        paint(package / "images" / part, count)
+    invoke("dataset", "add", "toys", str(package / "images"), "--image-size", "16")
+    arguments = ("--dataset", "toys", "--pair", "lenet_s:lenet_xs", "--budget", "smoke", "--threads", "1")
+    done = invoke("run", "--plugin", "noise", *arguments, "--out", str(tmp_path / "runs"))
+    assert "| noise    | toys      | lenet_s:lenet_xs | 0      | finished |" in done.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    policy = json.loads(json.loads((folder / "launch.json").read_text(encoding="utf-8"))["policy"])
+    opened = [Path(path) for path in policy["read"]]
+    assert package / "__init__.py" in opened or package in [path.parent for path in opened]
+    assert not [path for path in opened if (package / "images").is_relative_to(path)]
 
 
 def break_file(place: Path) -> None:
