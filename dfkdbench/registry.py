@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -24,7 +25,7 @@ from dfkdbench.descriptors import (
     Method,
     ModelSpec,
 )
-from dfkdbench.errors import DfkdbenchError, nearest, unknown_name
+from dfkdbench.errors import DfkdbenchError, UnknownNameError, nearest, unknown_name
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ PLURAL = {
     "model": "models",
     "dataset": "datasets",
 }
+KINDS = ("method", *COMPONENT_KINDS, "dataset", "model")
 LIST_COMMANDS = {kind: f"dfkdbench list {plural}" for kind, plural in PLURAL.items()}
 
 _COMPONENT_HOOKS = (
@@ -208,6 +210,22 @@ class Registry:
         """The shelf of a kind: a component kind, "method", "model" or "dataset"."""
         others: dict[str, Shelf[Any]] = {"method": self.methods, "model": self.models, "dataset": self.datasets}
         return others[kind] if kind in others else self.components[kind]
+
+    def find(self, name: str) -> list[tuple[str, Owned[Any]]]:
+        """Kind and item of everything of a name, methods first.
+
+        Raises:
+            UnknownNameError: There is nothing.
+            DfkdbenchError: Two distributions claim the name.
+        """
+        found: list[tuple[str, Owned[Any]]] = []
+        for kind in KINDS:
+            with suppress(UnknownNameError):
+                found.append((kind, self.shelf(kind).get(name)))
+        if not found:
+            known = {entry for kind in KINDS for entry in self.shelf(kind).names()}
+            raise unknown_name("name", name, known, "dfkdbench list")
+        return found
 
     def modules_of(self, distribution: str) -> list[Any]:
         """Registered plugin modules of a distribution."""

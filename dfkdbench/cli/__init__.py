@@ -36,6 +36,7 @@ COMMANDS = {
         "dfkdbench.cli.leaderboard:leaderboard", "Make, build, check, merge and compare leaderboards."
     ),
     "teacher": LazyCommand("dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
+    "plugin": LazyCommand("dfkdbench.cli.plugin:plugin", "List, check and write plugins."),
     "doctor": LazyCommand("dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
 }
 
