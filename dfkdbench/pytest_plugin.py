@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the marker known."""
-    config.addinivalue_line("markers", f"{MARKER}(*names, leave_out=()): things that `{FIXTURE}` is about")
+    config.addinivalue_line("markers", f"{MARKER}(*names, only=(), leave_out=()): what `{FIXTURE}` checks")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -40,12 +40,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks = list(metafunc.definition.iter_markers(MARKER))
     names = [name for mark in marks for name in mark.args] + metafunc.config.getoption("conforms")
     left_out = {name for mark in marks for name in mark.kwargs.get("leave_out", ())}
+    only = {name for mark in marks for name in mark.kwargs.get("only", ())}
     cases = [
         (examination, check)
         for name in names
         for examination in examinations_of(name)
         for check in examination.checks
-        if check.name not in left_out
+        if check.name not in left_out and (check.name in only or not only)
     ]
     identifiers = [
         f"{examination.subject.kind}-{examination.subject.spelling}-{check.name}" for examination, check in cases

@@ -9,6 +9,7 @@ import click
 
 from dfkdbench.cli.listing import plugin_rows, show_rows
 from dfkdbench.cli.output import print_json, print_remark, print_table
+from dfkdbench.newplugin import KINDS, plan_plugin, write_plugin
 from dfkdbench.registry import load_registry
 
 
@@ -22,6 +23,23 @@ def plugin() -> None:
 def list_plugins(as_json: bool) -> None:
     """List what is installed: distribution, version, parts, API, status with its reason, seconds to import."""
     show_rows(plugin_rows(load_registry()), as_json)
+
+
+@plugin.command()
+@click.argument("name")
+@click.option("--kind", default="method", show_default=True, help=f"One of {', '.join(KINDS)}.")
+@click.option(
+    "--into", type=click.Path(path_type=Path), default=Path(), help="Folder to write into; the current one otherwise."
+)
+def new(name: str, kind: str, into: Path) -> None:
+    """Write a distribution dfkdbench-NAME to start from: a working part, its options, tests, a workflow, a licence."""
+    planned = plan_plugin(name, kind, load_registry())
+    folder = write_plugin(planned, into)
+    click.echo(f"Wrote {folder}, a {kind} that works as it is. Next:")
+    where = folder if folder.is_absolute() else f"./{folder}"
+    click.echo(f"  pip install {where}")
+    click.echo(f"  dfkdbench plugin check {planned.name}")
+    click.echo(f"  {planned.command}")
 
 
 @plugin.command()

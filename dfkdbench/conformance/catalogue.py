@@ -104,7 +104,7 @@ CHECKS: tuple[Check, ...] = (
         "Put everything that later steps depend on into state_dict(): counters, memories, running means, moments.",
         _RUNNING,
         "repetition:resumes",
-        after=("state", "repeats"),
+        after=("state", "repeats", "teacher"),
     ),
     Check(
         "blindness",

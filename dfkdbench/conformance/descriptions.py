@@ -116,9 +116,7 @@ def is_described(subject: Subject) -> str:
 
 def has_strict_options(subject: Subject) -> str:
     """Defaults go to JSON and back; unknown keys and wrong types are refused with the key's name."""
-    model: Any = subject.item.options
-    if not (isinstance(model, type) and issubclass(model, Options)):
-        raise Breach(f"Its options are {model!r}, which is no dfkdbench.recipe.Options.")
+    model = _options_of(subject)
     place = f"{model.__module__}:{model.__qualname__}"
     if getattr(importlib.import_module(model.__module__), model.__qualname__, None) is not model:
         raise Breach(f"The worker would look for its options at {place}, and they are not there.")
@@ -134,6 +132,13 @@ def has_strict_options(subject: Subject) -> str:
         if not _refuses(model, {name: wrong}, name):
             raise Breach(f"The option '{name}' takes {json.dumps(wrong)}, which is of another type than its default.")
     return f"{len(model.model_fields)} options"
+
+
+def _options_of(subject: Subject) -> type[Options]:
+    model = subject.item.options
+    if isinstance(model, type) and issubclass(model, Options):
+        return model
+    raise Breach(f"Its options are {model!r}, which is no dfkdbench.Options.")
 
 
 def _refuses(model: type[Options], options: dict[str, Any], name: str) -> bool:

@@ -22,8 +22,22 @@ _MANY_COPIES = 0.05
 
 
 def _shapes(model: ModelSpec) -> list[tuple[int, int, int]]:
-    """(channels, classes, image size) of networks to try."""
-    sizes = model.image_sizes or _SIZES
+    """(channels, classes, image size) of networks to try: of the sizes it says, or of those it does not refuse.
+
+    Raises:
+        Breach: It refuses them all.
+    """
+    refusals = []
+    sizes = []
+    for size in model.image_sizes or _SIZES:
+        try:
+            build_network(model, 1, 2, size)
+        except DfkdbenchError as refusal:
+            refusals.append(refusal.message)
+        else:
+            sizes.append(size)
+    if not sizes or (model.image_sizes and refusals):
+        raise Breach(f"It refuses sizes: {refusals[0]}")
     return [(1, 2, sizes[0]), (3, 10, sizes[-1]), (3, 100, sizes[0])]
 
 

@@ -40,7 +40,10 @@ def fits_images(subject: Subject) -> str:
     for task in (TASK, *TASKS):
         assembly = assemble(shorten(plan_around(subject, home, task), rounds=1, student_steps=1), task)
         run_to_end(assembly)
-        _check_batch(assembly.generator.sample(BATCH), BATCH, task, f"generator.sample({BATCH})")
+        batch = assembly.generator.sample(BATCH)
+        _check_batch(batch, BATCH, task, f"generator.sample({BATCH})")
+        if subject.kind == "generator" and "labels" in subject.item.provides and batch.labels is None:
+            raise Breach("The generator provides labels, and its samples have none.")
         _check_finite(assembly.student, f"the student after a round on {task}")
         if subject.kind == "replay":
             _check_replay(assembly, task)
@@ -104,6 +107,8 @@ def reaches_images_and_student(subject: Subject) -> str:
     gradient = trial.gradient
     if gradient is None or not gradient.isfinite().all():
         raise Breach(f"The gradient of the loss with respect to the {subject.item.role}s is missing or not finite.")
+    if not gradient.any():
+        raise Breach(f"The gradient of the loss with respect to the {subject.item.role}s is zero everywhere.")
     return f"the gradient reaches the {subject.item.role}s, norm {float(gradient.norm()):.2g}"
 
 
