@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -13,19 +14,11 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from dfkdbench import __version__, builtin, hookspecs
-from dfkdbench.descriptors import (
-    API,
-    NEEDS,
-    PRIORS,
-    SIGNALS,
-    TEACHER_ACCESS,
-    Component,
-    DatasetSpec,
-    Kind,
-    Method,
-    ModelSpec,
-)
-from dfkdbench.errors import DfkdbenchError, UnknownNameError, nearest, unknown_name
+from dfkdbench.crashes import CrashLog
+from dfkdbench.descriptors import API, Component, DatasetSpec, Kind, Method, ModelSpec
+from dfkdbench.errors import DfkdbenchError, UnknownNameError, unknown_name
+from dfkdbench.itemchecks import check_items
+from dfkdbench.places import home_folder
 
 T = TypeVar("T")
 
@@ -52,7 +45,13 @@ _COMPONENT_HOOKS = (
     "dfkdbench_aggregators",
 )
 _KIND_OF_HOOK = {"dfkdbench_methods": Method, "dfkdbench_models": ModelSpec, "dfkdbench_datasets": DatasetSpec}
-_PROVIDED = frozenset({"images_with_gradient", "labels", "network", "latents", "readout"})
+
+
+SLOW_SECONDS = 1.0
+"""An import that takes longer is remarked on: every command waits for it."""
+
+_SLOW = "slow: {:.1f} s to import; see what takes them with: python -X importtime -c 'import {}'"
+_CRASHED = "importing it ended the process the last time; mend or remove it, then: dfkdbench plugin list --retry"
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,10 @@ class PluginStatus:
     """What became of an installed plugin.
 
     Attributes:
-        status: "ok" or "broken".
-        reason: Why it is broken, in one line.
+        status: "ok", "broken", "incompatible" (made for another API) or "crashed" (its import ended a process before).
+        reason: Why it is not ok, or what is amiss with it, in one line.
         parts: "kind name" of everything it brought.
+        seconds: How long its import took.
     """
 
     name: str
@@ -83,6 +83,7 @@ class PluginStatus:
     status: str = "ok"
     reason: str = ""
     parts: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 class Shelf(Generic[T]):
@@ -130,9 +131,13 @@ class Registry:
 
     Args:
         entry_points: Where plugins come from; by default what is installed.
+        crashes: Which plugins ended a process when they were imported; these are passed over.
     """
 
-    def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> None:
+    def __init__(
+        self, entry_points: Iterable[importlib.metadata.EntryPoint] | None = None, crashes: CrashLog | None = None
+    ) -> None:
+        self._crashes = crashes
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.components: dict[str, Shelf[Component]] = {kind: Shelf(kind) for kind in COMPONENT_KINDS}
@@ -153,12 +158,23 @@ class Registry:
         distribution = entry_point.dist.name if entry_point.dist else "unknown"
         version = entry_point.dist.version if entry_point.dist else ""
         status = PluginStatus(entry_point.name, distribution, version, entry_point.module)
-        try:
-            module = entry_point.load()
-        except (Exception, SystemExit) as error:  # a plugin's import may fail in any way; it must not stop the rest
-            _mark_broken(status, f"import failed: {type(error).__name__}: {error}")
+        identity = f"{distribution} {version} {entry_point.value}"
+        if self._crashes is not None and self._crashes.blames(identity):
+            _mark(status, "crashed", _CRASHED)
             self.plugins.append(status)
             return
+        began = time.perf_counter()
+        try:
+            with self._crashes.importing(identity) if self._crashes is not None else nullcontext():
+                module = entry_point.load()
+        except (Exception, SystemExit) as error:  # a plugin's import may fail in any way; it must not stop the rest
+            _mark(status, "broken", f"import failed: {type(error).__name__}: {error}")
+            self.plugins.append(status)
+            return
+        finally:
+            status.seconds = time.perf_counter() - began
+        if status.seconds > SLOW_SECONDS:
+            status.reason = _SLOW.format(status.seconds, status.module)
         self._admit(module, status)
 
     def _admit(self, module: ModuleType, status: PluginStatus) -> None:
@@ -166,20 +182,20 @@ class Registry:
         self.plugins.append(status)
         status.api = getattr(module, "API", None)
         if status.api != API:
-            _mark_broken(status, f"made for plugin API {status.api}, this is dfkdbench with plugin API {API}")
+            _mark(status, "incompatible", _other_api(status.api))
             return
         if self.manager.is_registered(module):
-            _mark_broken(status, f"its module {status.module} is registered by another entry point already")
+            _mark(status, "broken", f"its module {status.module} is registered by another entry point already")
             return
         try:
             self.manager.register(module, name=f"{status.distribution}:{status.name}")
             self.manager.check_pending()
             brought = list(self._collect(module))
-            _check_items(brought)
+            check_items(brought)
         except (Exception, SystemExit) as error:  # as above
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
-            _mark_broken(status, f"registration failed: {type(error).__name__}: {error}")
+            _mark(status, "broken", f"registration failed: {type(error).__name__}: {error}")
             return
         for kind, item in brought:
             self._shelve(kind, item, Owned(item, status.distribution, status.version, status.module))
@@ -242,43 +258,24 @@ def _kind_of(item: Any) -> str:
     return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset"}[type(item)]
 
 
-def _check_items(brought: Iterable[tuple[str, Any]]) -> None:
-    """Refuses descriptions that would only fail, or be passed over, when they are used.
-
-    Raises:
-        ValueError: Two items of one name, a loss without a role, or an unknown need, signal or access.
-    """
-    seen: set[tuple[str, str]] = set()
-    for kind, item in brought:
-        for name in {item.name, *getattr(item, "aliases", ())}:
-            if (kind, name) in seen:
-                raise ValueError(f"the {kind} name '{name}' is given twice")
-            seen.add((kind, name))
-        if kind == "loss" and item.role not in ("image", "student"):
-            raise ValueError(f"the loss '{item.name}' must have the role 'image' or 'student', not {item.role!r}")
-        if isinstance(item, Component):
-            _check_names(item, "needs", item.needs, NEEDS)
-            _check_names(item, "provides", item.provides, _PROVIDED)
-        elif isinstance(item, Method):
-            _check_names(item, "access", item.access, frozenset((*TEACHER_ACCESS, *PRIORS)))
-        elif isinstance(item, ModelSpec):
-            _check_names(item, "signals", item.signals, frozenset(SIGNALS))
+def _other_api(api: object) -> str:
+    told = f"made for plugin API {api}, this is dfkdbench {__version__} with plugin API {API}"
+    if not isinstance(api, int):
+        return f"{told}: its module says no API = {API}"
+    return f"{told}: {'update dfkdbench' if api > API else 'look for a newer version of the plugin'}"
 
 
-def _check_names(item: Component | Method | ModelSpec, what: str, given: frozenset[str], known: frozenset[str]) -> None:
-    for name in sorted(given - known):
-        raise ValueError(
-            f"'{item.name}' has the unknown name '{name}' in {what}.{nearest(name, known)} "
-            f"There are: {', '.join(sorted(known))}"
-        )
-
-
-def _mark_broken(status: PluginStatus, reason: str) -> None:
-    status.status = "broken"
+def _mark(status: PluginStatus, what: str, reason: str) -> None:
+    status.status = what
     status.reason = " ".join(reason.split())[:500]
 
 
 @functools.cache
 def load_registry() -> Registry:
     """The registry of everything installed; discovered once per process."""
-    return Registry()
+    return Registry(crashes=crash_log())
+
+
+def crash_log() -> CrashLog:
+    """The crashes that this user's plugins caused."""
+    return CrashLog(home_folder() / "plugins")

@@ -13,6 +13,7 @@ from dfkdbench.compatibility import league_of, needed_access
 from dfkdbench.config import resolve
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec, Preset, Tuning
 from dfkdbench.errors import ConfigError, unknown_name
+from dfkdbench.pairs import find_pair
 from dfkdbench.registry import Owned, Registry, load_registry
 from dfkdbench.tuning import in_words
 
@@ -50,7 +51,8 @@ def _choose_cell(registry: Registry, dataset: str | None, pair: str | None, budg
     """The cell that is asked for, filled up with the data set's defaults.
 
     Raises:
-        ConfigError: A pair or tier without a data set, or a pair that is none.
+        ConfigError: A pair or tier without a data set.
+        PlanError: A pair that is none.
         UnknownNameError: No such data set, model or tier.
     """
     if dataset is None:
@@ -58,11 +60,8 @@ def _choose_cell(registry: Registry, dataset: str | None, pair: str | None, budg
             raise ConfigError("--pair and --budget say where on a data set; give --dataset too.")
         return ("", "", "")
     spec: DatasetSpec = registry.datasets.get(dataset).item
-    pair = pair or spec.pairs[0]
-    if pair.count(":") != 1:
-        raise ConfigError(f"--pair takes TEACHER:STUDENT, given '{pair}'. For example: --pair {spec.pairs[0]}")
-    for model in pair.split(":"):
-        registry.models.get(model)
+    models = find_pair(registry, pair or spec.pairs[0], spec.pairs)
+    pair = ":".join(owned.item.name for owned in models)
     budget = budget or spec.default_budget
     if budget not in spec.budgets:
         raise unknown_name(f"tier of {spec.name}", budget, spec.budgets, f"dfkdbench describe {spec.name}")

@@ -10,7 +10,7 @@ import click
 from dfkdbench.cli.listing import plugin_rows, show_rows
 from dfkdbench.cli.output import print_json, print_remark, print_table
 from dfkdbench.newplugin import KINDS, plan_plugin, write_plugin
-from dfkdbench.registry import load_registry
+from dfkdbench.registry import crash_log, load_registry
 
 
 @click.group()
@@ -19,9 +19,12 @@ def plugin() -> None:
 
 
 @plugin.command("list")
+@click.option("--retry", is_flag=True, help="First forget which plugins ended a process when they were imported.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of objects.")
-def list_plugins(as_json: bool) -> None:
+def list_plugins(retry: bool, as_json: bool) -> None:
     """List what is installed: distribution, version, parts, API, status with its reason, seconds to import."""
+    if retry:
+        print_remark(f"{crash_log().forget()} crashed plugins are tried again.")
     show_rows(plugin_rows(load_registry()), as_json)
 
 
