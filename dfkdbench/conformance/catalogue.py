@@ -141,7 +141,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "learns",
-        "A student of a few hundred steps does better than chance on a toy task.",
+        "A student of a hundred steps does better than chance on a toy task.",
         "Look at signs and weights of the losses, and at what the student is trained on: dfkdbench run --dry-run "
         "prints every setting.",
         _METHOD,

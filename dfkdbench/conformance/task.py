@@ -85,7 +85,7 @@ class Task:
             budgets={"smoke": budget, "quick": budget},
             teacher=recipe,
             teacher_smoke=recipe,
-            default_budget="quick",
+            default_budget="smoke",
             needs_root=False,
         )
         return Owned(spec, CORE, "", __name__)

@@ -28,7 +28,7 @@ from dfkdbench.weights import dump_weights
 
 CPU = torch.device("cpu")
 TASK = Task()
-TIER = "quick"
+TIER = "smoke"
 BATCH = 16
 REAL_IMAGES = 256
 

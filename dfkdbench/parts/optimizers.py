@@ -103,14 +103,23 @@ def learning_rate(options: OptimizerOptions, step: int, planned_steps: int) -> f
 
 
 def _build(options: OptimizerOptions, parameters: list[nn.Parameter], rate: Tensor) -> torch.optim.Optimizer:
-    """Fused kernels everywhere: one launch over all parameters, and the rate may live on the device."""
+    """Fused kernels everywhere: one launch over all parameters, and the rate may live on the device.
+
+    The rate is put in afterwards: to construct an optimiser with it would read it on the host.
+    """
     decay = options.weight_decay
+    optimizer: torch.optim.Optimizer
     if options.kind == "sgd":
-        return torch.optim.SGD(
-            parameters, rate, options.momentum, weight_decay=decay, nesterov=options.nesterov, fused=True
+        optimizer = torch.optim.SGD(
+            parameters, options.lr, options.momentum, weight_decay=decay, nesterov=options.nesterov, fused=True
         )
-    kind = torch.optim.Adam if options.kind == "adam" else torch.optim.AdamW
-    return kind(parameters, rate, options.betas, weight_decay=decay, fused=True, capturable=rate.device.type == "cuda")
+    else:
+        kind = torch.optim.Adam if options.kind == "adam" else torch.optim.AdamW
+        on_device = rate.device.type == "cuda"
+        optimizer = kind(parameters, options.lr, options.betas, weight_decay=decay, fused=True, capturable=on_device)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return optimizer
 
 
 def _load_moments(moments: dict[str, Any], saved: dict[str, Any], parameter: nn.Parameter) -> None:
