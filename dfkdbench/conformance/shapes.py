@@ -26,6 +26,9 @@ from dfkdbench.loop import ImageObjective
 from dfkdbench.seams import Batch, View
 from dfkdbench.studentupdates import build_student_update
 
+_CONTRASTS = (1.0, 0.1)
+"""A hinge may be at rest where the teacher is sure."""
+
 TASKS = (
     Task(1, 16, 2, trained=False),
     Task(3, 32, 10, trained=False),
@@ -101,15 +104,19 @@ def reaches_images_and_student(subject: Subject) -> str:
     """The objective's gradient gets where it is to train something."""
     if subject.kind == "generator":
         return _reaches_generator(subject)
-    trial = try_loss(subject)
-    if not trial.value.requires_grad:
-        raise Breach("The loss is no function of what it is to train: its value is in no graph.")
-    gradient = trial.gradient
-    if gradient is None or not gradient.isfinite().all():
-        raise Breach(f"The gradient of the loss with respect to the {subject.item.role}s is missing or not finite.")
-    if not gradient.any():
-        raise Breach(f"The gradient of the loss with respect to the {subject.item.role}s is zero everywhere.")
-    return f"the gradient reaches the {subject.item.role}s, norm {float(gradient.norm()):.2g}"
+    what = f"The gradient of the loss with respect to the {subject.item.role}s is"
+    norms = []
+    for contrast in _CONTRASTS:
+        trial = try_loss(subject, contrast=contrast)
+        if not trial.value.requires_grad:
+            raise Breach("The loss is no function of what it is to train: its value is in no graph.")
+        if trial.gradient is None or not trial.gradient.isfinite().all():
+            raise Breach(f"{what} missing or not finite.")
+        norms.append(float(trial.gradient.norm()))
+    if not any(norms):
+        raise Breach(f"{what} zero everywhere.")
+    told = ", ".join(f"{norm:.2g}" for norm in norms)
+    return f"the gradient reaches the {subject.item.role}s, norm {told} at contrasts {_CONTRASTS}"
 
 
 def _reaches_generator(subject: Subject) -> str:
@@ -187,8 +194,11 @@ class _Spy:
         return self.value
 
 
-def try_loss(subject: Subject, task: Task = TASK) -> LossTrial:
+def try_loss(subject: Subject, task: Task = TASK, contrast: float = 1.0) -> LossTrial:
     """Calls a loss as the loop does, on toy images with labels.
+
+    Args:
+        contrast: Factor of the images; at a low one the teacher is unsure.
 
     Raises:
         Breach: It gives no tensor.
@@ -200,6 +210,7 @@ def try_loss(subject: Subject, task: Task = TASK) -> LossTrial:
     spy = _Spy(losses[subject.spelling])
     losses[subject.spelling] = spy  # type: ignore[index]  # a dict behind its reading face
     drawn = task.draw(plan.recipe.batch_size, seed=7)
+    drawn = drawn._replace(images=contrast * drawn.images)
     if on_images:
         images = drawn.images.requires_grad_()
         torch.autograd.backward(ImageObjective(parts, parts.phases[0])(images, drawn.labels, images))
