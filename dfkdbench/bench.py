@@ -18,14 +18,15 @@ from dfkdbench.datasets.images import ImageSet, make_resident
 from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.descriptors import Method
 from dfkdbench.devices import available_cores, choose_device
-from dfkdbench.errors import PlanError, choices, nearest, unknown_name
+from dfkdbench.errors import PlanError, unknown_name
 from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
 from dfkdbench.models.settling import check_final_layer, settle
+from dfkdbench.pairs import find_pair
 from dfkdbench.places import assets_folder, data_folder
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.readout import take_samples
-from dfkdbench.registry import CORE, LIST_COMMANDS, Owned, Registry, load_registry
+from dfkdbench.registry import CORE, Owned, Registry, load_registry
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import SandboxError, expand, worker_policy
 from dfkdbench.sandbox.worker import SHARED_MEMORY
@@ -237,16 +238,11 @@ def _find_cell(registry: Registry, request: Request) -> Cell:
     dataset = registry.datasets.get(request.dataset)
     spec = dataset.item
     pair = request.pair or spec.pairs[0]
-    teacher, colon, student = pair.partition(":")
-    if not colon:
-        raise PlanError(
-            f"--pair takes TEACHER:STUDENT, given '{pair}'.{nearest(pair, spec.pairs)} "
-            f"{choices(spec.pairs, LIST_COMMANDS['dataset'])}"
-        )
+    teacher, student = find_pair(registry, pair, spec.pairs)
     budget_name = request.budget or spec.default_budget
     if budget_name not in spec.budgets:
         raise unknown_name("budget", budget_name, spec.budgets, f"dfkdbench describe {spec.name}")
-    first, second = (settle(registry.models.get(name), spec) for name in (teacher, student))
+    first, second = (settle(model, spec) for model in (teacher, student))
     return Cell(dataset, first, second, budget_name, spec.budgets[budget_name])
 
 

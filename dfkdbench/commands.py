@@ -38,6 +38,7 @@ COMMANDS = (
     ),
     Command("teacher", "dfkdbench.cli.teacher:teacher", "Train, import and list teachers."),
     Command("dataset", "dfkdbench.cli.dataset:dataset", "Add and remove data sets that are folders of images."),
+    Command("plugin", "dfkdbench.cli.plugin:plugin", "List, check and write plugins."),
     Command("doctor", "dfkdbench.cli.doctor:doctor", "Show versions, device, isolation and plugins, for an issue."),
 )
 """Those of the core, in the order of use. No plugin can take their names."""

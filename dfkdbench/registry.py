@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -13,9 +15,11 @@ import pluggy
 
 from dfkdbench import __version__, builtin, hookspecs
 from dfkdbench.commands import Command
+from dfkdbench.crashes import CrashLog
 from dfkdbench.descriptors import API, Component, DatasetSpec, Kind, Method, ModelSpec
-from dfkdbench.errors import DfkdbenchError, unknown_name
+from dfkdbench.errors import DfkdbenchError, UnknownNameError, unknown_name
 from dfkdbench.offers import check_items, refuse_core_commands
+from dfkdbench.places import home_folder
 
 T = TypeVar("T")
 
@@ -33,6 +37,7 @@ PLURAL = {
     "dataset": "datasets",
     "command": "commands",
 }
+KINDS = ("method", *COMPONENT_KINDS, "dataset", "model")
 LIST_COMMANDS = {kind: f"dfkdbench list {plural}" for kind, plural in PLURAL.items()}
 
 _COMPONENT_HOOKS = (
@@ -47,6 +52,12 @@ _KIND_OF_HOOK = {
     "dfkdbench_datasets": DatasetSpec,
     "dfkdbench_commands": Command,
 }
+
+SLOW_SECONDS = 1.0
+"""An import that takes longer is remarked on: every command waits for it."""
+
+_SLOW = "slow: {:.1f} s to import; see what takes them with: python -X importtime -c 'import {}'"
+_CRASHED = "importing it ends the process; mend or remove it, then: dfkdbench plugin list --retry"
 
 
 @dataclass(frozen=True)
@@ -64,9 +75,10 @@ class PluginStatus:
     """What became of an installed plugin.
 
     Attributes:
-        status: "ok" or "broken".
-        reason: Why it is broken, in one line.
+        status: "ok", "broken", "incompatible" (made for another API) or "crashed" (its import ends the process).
+        reason: Why it is not ok, or what is amiss with it, in one line.
         parts: "kind name" of everything it brought.
+        seconds: How long its import took.
     """
 
     name: str
@@ -77,6 +89,7 @@ class PluginStatus:
     status: str = "ok"
     reason: str = ""
     parts: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 class Shelf(Generic[T]):
@@ -140,9 +153,13 @@ class Registry:
 
     Args:
         entry_points: Where plugins come from; by default what is installed.
+        crashes: Which plugins end the process that imports them; these are passed over.
     """
 
-    def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> None:
+    def __init__(
+        self, entry_points: Iterable[importlib.metadata.EntryPoint] | None = None, crashes: CrashLog | None = None
+    ) -> None:
+        self._crashes = crashes
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.components: dict[str, Shelf[Component]] = {kind: Shelf(kind) for kind in COMPONENT_KINDS}
@@ -165,15 +182,26 @@ class Registry:
         version = entry_point.dist.version if entry_point.dist else ""
         status = PluginStatus(entry_point.name, distribution, version, entry_point.module)
         if distribution.lower() == CORE:  # whose code is trusted with more
-            _mark_broken(status, "its distribution goes by the suite's own name")
+            _mark(status, "broken", "its distribution goes by the suite's own name")
             self.plugins.append(status)
             return
+        identity = f"{distribution} {version} {entry_point.value}"
+        if self._crashes is not None and self._crashes.blames(identity, entry_point.module):
+            _mark(status, "crashed", _CRASHED)
+            self.plugins.append(status)
+            return
+        began = time.perf_counter()
         try:
-            module = entry_point.load()
+            with self._crashes.importing(identity) if self._crashes is not None else nullcontext():
+                module = entry_point.load()
         except (Exception, SystemExit) as error:  # a plugin's import may fail in any way; it must not stop the rest
-            _mark_broken(status, f"import failed: {type(error).__name__}: {error}")
+            _mark(status, "broken", f"import failed: {type(error).__name__}: {error}")
             self.plugins.append(status)
             return
+        finally:
+            status.seconds = time.perf_counter() - began
+        if status.seconds > SLOW_SECONDS:
+            status.reason = _SLOW.format(status.seconds, status.module)
         self._admit(module, status)
 
     def _admit(self, module: ModuleType, status: PluginStatus) -> None:
@@ -181,10 +209,10 @@ class Registry:
         self.plugins.append(status)
         status.api = getattr(module, "API", None)
         if status.api != API:
-            _mark_broken(status, f"made for plugin API {status.api}, this is dfkdbench with plugin API {API}")
+            _mark(status, "incompatible", _other_api(status.api))
             return
         if self.manager.is_registered(module):
-            _mark_broken(status, f"its module {status.module} is registered by another entry point already")
+            _mark(status, "broken", f"its module {status.module} is registered by another entry point already")
             return
         try:
             self.manager.register(module, name=f"{status.distribution}:{status.name}")
@@ -196,7 +224,7 @@ class Registry:
         except (Exception, SystemExit) as error:  # as above
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
-            _mark_broken(status, f"registration failed: {type(error).__name__}: {error}")
+            _mark(status, "broken", f"registration failed: {type(error).__name__}: {error}")
             return
         for kind, item in brought:
             self._shelve(kind, item, Owned(item, status.distribution, status.version, status.module))
@@ -233,6 +261,22 @@ class Registry:
         }
         return others[kind] if kind in others else self.components[kind]
 
+    def find(self, name: str) -> list[tuple[str, Owned[Any]]]:
+        """Kind and item of everything of a name, methods first.
+
+        Raises:
+            UnknownNameError: There is nothing.
+            DfkdbenchError: Two distributions claim the name.
+        """
+        found: list[tuple[str, Owned[Any]]] = []
+        for kind in KINDS:
+            with suppress(UnknownNameError):
+                found.append((kind, self.shelf(kind).get(name)))
+        if not found:
+            known = {entry for kind in KINDS for entry in self.shelf(kind).names()}
+            raise unknown_name("name", name, known, "dfkdbench list")
+        return found
+
     def modules_of(self, distribution: str) -> list[Any]:
         """Registered plugin modules of a distribution."""
         return [
@@ -248,12 +292,24 @@ def _kind_of(item: Any) -> str:
     return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset", Command: "command"}[type(item)]
 
 
-def _mark_broken(status: PluginStatus, reason: str) -> None:
-    status.status = "broken"
+def _other_api(api: object) -> str:
+    told = f"made for plugin API {api}, this is dfkdbench {__version__} with plugin API {API}"
+    if not isinstance(api, int):
+        return f"{told}: its module says no API = {API}"
+    return f"{told}: {'update dfkdbench' if api > API else 'look for a newer version of the plugin'}"
+
+
+def _mark(status: PluginStatus, what: str, reason: str) -> None:
+    status.status = what
     status.reason = " ".join(reason.split())[:500]
 
 
 @functools.cache
 def load_registry() -> Registry:
     """The registry of everything installed; discovered once per process."""
-    return Registry()
+    return Registry(crashes=crash_log())
+
+
+def crash_log() -> CrashLog:
+    """The crashes that this user's plugins caused."""
+    return CrashLog(home_folder() / "plugins")

@@ -28,8 +28,12 @@ BROKEN = {
     "import error": ("import no_such_module_anywhere", "import failed: ModuleNotFoundError"),
     "exit on import": ("raise SystemExit(3)", "import failed: SystemExit: 3"),
     "syntax error": ("def (", "import failed: SyntaxError"),
-    "no API number": ("", "made for plugin API None"),
-    "wrong API number": ("API = 99", "made for plugin API 99, this is dfkdbench with plugin API 1"),
+    "no API number": (
+        "",
+        "made for plugin API None, this is dfkdbench 0.1.0 with plugin API 1: its module says no API",
+    ),
+    "newer API number": ("API = 99", "made for plugin API 99, this is dfkdbench 0.1.0 with plugin API 1: update dfkdb"),
+    "older API number": ("API = 0", "with plugin API 1: look for a newer version of the plugin"),
     "misspelt hook": (
         """
         from dfkdbench.hookspecs import hookimpl
@@ -132,13 +136,25 @@ def test_registry__broken_plugin_is_listed_and_stops_nothing(
     make_distribution("z-after", LOSS.format(name="after"))
     registry = registry_of_site()
     status = plugin_named(registry, "m-broken")
-    assert status.status == "broken"
+    assert status.status == ("incompatible" if "API" in case else "broken")
     assert reason in status.reason
     assert "\n" not in status.reason
     assert status.parts == []
     assert registry.modules_of("m-broken") == []
     assert {"before", "after", "kl"} <= set(registry.components["loss"].names())
     assert [plugin_named(registry, name).status for name in ("a-before", "z-after", "dfkdbench")] == ["ok"] * 3
+
+
+def test_registry__slow_plugin_is_loaded_and_remarked_on(
+    make_distribution: Make, registry_of_site: RegistryOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dfkdbench.registry.SLOW_SECONDS", 0.0)
+    make_distribution("slow-lab", LOSS.format(name="toy"))
+    status = plugin_named(registry_of_site(), "slow-lab")
+    assert (status.status, status.parts) == ("ok", ["loss toy"])
+    assert status.seconds > 0
+    assert status.reason.startswith("slow: ")
+    assert status.reason.endswith("-c 'import slow_lab'")
 
 
 def test_registry__broken_plugin_observes_nothing(make_distribution: Make, registry_of_site: RegistryOf) -> None:

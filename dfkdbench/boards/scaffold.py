@@ -14,6 +14,7 @@ from dfkdbench.boards.entries import FOLDER
 from dfkdbench.descriptors import DatasetSpec
 from dfkdbench.errors import ConfigError, unknown_name
 from dfkdbench.files import write_atomically
+from dfkdbench.pairs import find_pair
 from dfkdbench.registry import Registry
 from dfkdbench.teachers.store import TeacherStore
 
@@ -162,11 +163,9 @@ def _tier(name: str, dataset: DatasetSpec) -> Tier:
 def _cell(
     pair: str, dataset: DatasetSpec, registry: Registry, store: TeacherStore, tiers: list[Tier], teachers: int
 ) -> Cell:
-    if pair.count(":") != 1:
-        raise ConfigError(f"--pair takes TEACHER:STUDENT, given '{pair}'. For example: --pair {dataset.pairs[0]}")
-    teacher, student = pair.split(":")
-    for model in (teacher, student):
-        registry.models.get(model)
+    models = find_pair(registry, pair, dataset.pairs)
+    teacher, student = (owned.item.name for owned in models)
+    pair = f"{teacher}:{student}"
     found = [store.find(dataset.name, teacher, seed, "standard") for seed in range(teachers)]
     cards = [bundle.card for bundle in found if bundle is not None]
     if len(cards) < teachers:

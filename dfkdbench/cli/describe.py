@@ -12,8 +12,9 @@ from dfkdbench.cli.output import in_one_line, names, print_facts, print_json, pr
 from dfkdbench.compatibility import league_of, needed_access
 from dfkdbench.config import resolve
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec, Preset, Tuning
-from dfkdbench.errors import ConfigError, UnknownNameError, unknown_name
-from dfkdbench.registry import COMPONENT_KINDS, Owned, Registry, load_registry
+from dfkdbench.errors import ConfigError, unknown_name
+from dfkdbench.pairs import find_pair
+from dfkdbench.registry import Owned, Registry, load_registry
 from dfkdbench.tuning import in_words
 
 Cell = tuple[str, str, str]
@@ -21,8 +22,6 @@ Cell = tuple[str, str, str]
 
 Entry = dict[str, Any]
 """One thing of that name: `kind`, `facts` and, where it has some, `options`."""
-
-_KINDS = ("method", *COMPONENT_KINDS, "dataset", "model")
 
 
 @click.command()
@@ -38,7 +37,7 @@ def describe(name: str, dataset: str | None, pair: str | None, budget: str | Non
     """
     registry = load_registry()
     cell = _choose_cell(registry, dataset, pair, budget)
-    entries = [_describe_one(registry, kind, owned, cell) for kind, owned in _find(registry, name)]
+    entries = [_describe_one(registry, kind, owned, cell) for kind, owned in registry.find(name)]
     if as_json:
         print_json(entries)
         return
@@ -48,30 +47,12 @@ def describe(name: str, dataset: str | None, pair: str | None, budget: str | Non
         _print_entry(entry)
 
 
-def _find(registry: Registry, name: str) -> list[tuple[str, Owned[Any]]]:
-    """Everything of that name, with its kind.
-
-    Raises:
-        UnknownNameError: There is nothing.
-        DfkdbenchError: Two distributions claim the name.
-    """
-    found = []
-    for kind in _KINDS:
-        try:
-            found.append((kind, registry.shelf(kind).get(name)))
-        except UnknownNameError:
-            continue
-    if not found:
-        known = {entry for kind in _KINDS for entry in registry.shelf(kind).names()}
-        raise unknown_name("name", name, known, "dfkdbench list")
-    return found
-
-
 def _choose_cell(registry: Registry, dataset: str | None, pair: str | None, budget: str | None) -> Cell:
     """The cell that is asked for, filled up with the data set's defaults.
 
     Raises:
-        ConfigError: A pair or tier without a data set, or a pair that is none.
+        ConfigError: A pair or tier without a data set.
+        PlanError: A pair that is none.
         UnknownNameError: No such data set, model or tier.
     """
     if dataset is None:
@@ -79,11 +60,8 @@ def _choose_cell(registry: Registry, dataset: str | None, pair: str | None, budg
             raise ConfigError("--pair and --budget say where on a data set; give --dataset too.")
         return ("", "", "")
     spec: DatasetSpec = registry.datasets.get(dataset).item
-    pair = pair or spec.pairs[0]
-    if pair.count(":") != 1:
-        raise ConfigError(f"--pair takes TEACHER:STUDENT, given '{pair}'. For example: --pair {spec.pairs[0]}")
-    for model in pair.split(":"):
-        registry.models.get(model)
+    models = find_pair(registry, pair or spec.pairs[0], spec.pairs)
+    pair = ":".join(owned.item.name for owned in models)
     budget = budget or spec.default_budget
     if budget not in spec.budgets:
         raise unknown_name(f"tier of {spec.name}", budget, spec.budgets, f"dfkdbench describe {spec.name}")

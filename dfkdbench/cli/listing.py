@@ -20,7 +20,7 @@ from dfkdbench.teachers.store import TeacherStore
 Row = dict[str, Any]
 
 _KIND_OF = {plural: kind for kind, plural in PLURAL.items()}
-_JSON_ONLY = frozenset({"aliases", "api", "module", "paper"})
+_JSON_ONLY = frozenset({"aliases", "module", "paper"})
 _MANY = 12
 """Parts of a plugin that are named one by one; more are counted by kind."""
 
@@ -58,7 +58,8 @@ def list_kind(kind: str | None, as_json: bool) -> None:
     show_rows(_rows_of(registry, kind), as_json)
     broken = sum(plugin.status != "ok" for plugin in registry.plugins)
     if broken and kind != "plugins":
-        print_remark(f"{broken} installed plugin{'s are' if broken > 1 else ' is'} broken. See: dfkdbench list plugins")
+        what = "s are" if broken > 1 else " is"
+        print_remark(f"{broken} installed plugin{what} not loaded. See: dfkdbench plugin list")
 
 
 def show_rows(rows: list[Row], as_json: bool) -> None:
@@ -185,6 +186,7 @@ def plugin_rows(registry: Registry) -> list[Row]:
             "api": plugin.api,
             "status": plugin.status,
             "parts": plugin.parts,
+            "seconds": round(plugin.seconds, 3),
             "reason": plugin.reason,
         }
         for plugin in registry.plugins

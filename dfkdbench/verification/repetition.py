@@ -53,24 +53,34 @@ def check_blindness(stored: Stored, remade: Remade, watch: Watch, findings: Find
             raise DfkdbenchError(_NO_DEVICE.format(stored.plan.device))
         plan = remade.short_plan()
         prepared = remade.prepare(stored.threads, plan.device)
-        noise = noise_like(prepared.test_set, plan.device)
-        ways: dict[str, Callable[[Path], str]] = {
-            "the test set": lambda root: _judged(plan, prepared, root, prepared.test_set),
-            "noise": lambda root: _judged(plan, prepared, root, noise),
-            "no judge": lambda root: _unjudged(plan, prepared, root),
-        }
-        students = {}
-        for way, student_of in ways.items():
-            watch(f"blindness: {plan.student_steps:,} student steps, judged with {way}")
-            watch.expect(plan)
-            with tempfile.TemporaryDirectory(prefix="dfkdbench-verify-") as root:
-                students[way] = student_of(Path(root))
-            watch.close()
+        students = students_by_judge(plan, prepared, watch)
         told = ", ".join(f"{way}: {sha256[:12]}" for way, sha256 in students.items())
         differs = f"who judges changes the student: {told}" if len(set(students.values())) > 1 else ""
-        student, judges = students["noise"][:12], ", ".join(ways)
+        student, judges = students["noise"][:12], ", ".join(students)
         fine = f"one student ({student}) after {plan.student_steps:,} steps, whoever judges: {judges}"
         findings.add(2, "blindness", differs, fine)
+
+
+def students_by_judge(plan: Plan, prepared: Prepared, watch: Watch) -> dict[str, str]:
+    """Hash of the student of three runs of a plan: judged with the test set, with noise, and not at all.
+
+    Raises:
+        DfkdbenchError: A run did not finish.
+    """
+    noise = noise_like(prepared.test_set, plan.device)
+    ways: dict[str, Callable[[Path], str]] = {
+        "the test set": lambda root: _judged(plan, prepared, root, prepared.test_set),
+        "noise": lambda root: _judged(plan, prepared, root, noise),
+        "no judge": lambda root: _unjudged(plan, prepared, root),
+    }
+    students = {}
+    for way, student_of in ways.items():
+        watch(f"blindness: {plan.student_steps:,} student steps, judged with {way}")
+        watch.expect(plan)
+        with tempfile.TemporaryDirectory(prefix="dfkdbench-verify-") as root:
+            students[way] = student_of(Path(root))
+        watch.close()
+    return students
 
 
 def check_repetition(stored: Stored, remade: Remade, watch: Watch, findings: Findings) -> None:

@@ -94,7 +94,7 @@ def test_list_plugins__broken_with_its_reason(installed: Registry) -> None:
 
 def test_list__says_that_a_plugin_is_broken_beside_the_answer(installed: Registry) -> None:
     done = invoke("generators")
-    assert "1 installed plugin is broken. See: dfkdbench list plugins" in done.stderr
+    assert "1 installed plugin is not loaded. See: dfkdbench plugin list" in done.stderr
     assert "broken" not in done.stdout
 
 
