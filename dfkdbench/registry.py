@@ -7,7 +7,7 @@ import importlib.metadata
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +20,7 @@ from dfkdbench.descriptors import API, Component, DatasetSpec, Kind, Method, Mod
 from dfkdbench.errors import DfkdbenchError, UnknownNameError, unknown_name
 from dfkdbench.offers import check_items, refuse_core_commands
 from dfkdbench.places import home_folder
+from dfkdbench.pluginstatus import CRASHED, PluginStatus, other_api
 
 T = TypeVar("T")
 
@@ -53,12 +54,6 @@ _KIND_OF_HOOK = {
     "dfkdbench_commands": Command,
 }
 
-SLOW_SECONDS = 1.0
-"""An import that takes longer is remarked on: every command waits for it."""
-
-_SLOW = "slow: {:.1f} s to import; see what takes them with: python -X importtime -c 'import {}'"
-_CRASHED = "importing it ends the process; mend or remove it, then: dfkdbench plugin list --retry"
-
 
 @dataclass(frozen=True)
 class Owned(Generic[T]):
@@ -68,28 +63,6 @@ class Owned(Generic[T]):
     distribution: str
     distribution_version: str
     module: str
-
-
-@dataclass
-class PluginStatus:
-    """What became of an installed plugin.
-
-    Attributes:
-        status: "ok", "broken", "incompatible" (made for another API) or "crashed" (its import ends the process).
-        reason: Why it is not ok, or what is amiss with it, in one line.
-        parts: "kind name" of everything it brought.
-        seconds: How long its import took.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    module: str
-    api: int | None = None
-    status: str = "ok"
-    reason: str = ""
-    parts: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 class Shelf(Generic[T]):
@@ -182,12 +155,12 @@ class Registry:
         version = entry_point.dist.version if entry_point.dist else ""
         status = PluginStatus(entry_point.name, distribution, version, entry_point.module)
         if distribution.lower() == CORE:  # whose code is trusted with more
-            _mark(status, "broken", "its distribution goes by the suite's own name")
+            status.mark("broken", "its distribution goes by the suite's own name")
             self.plugins.append(status)
             return
         identity = f"{distribution} {version} {entry_point.value}"
         if self._crashes is not None and self._crashes.blames(identity, entry_point.module):
-            _mark(status, "crashed", _CRASHED)
+            status.mark("crashed", CRASHED)
             self.plugins.append(status)
             return
         began = time.perf_counter()
@@ -195,13 +168,12 @@ class Registry:
             with self._crashes.importing(identity) if self._crashes is not None else nullcontext():
                 module = entry_point.load()
         except (Exception, SystemExit) as error:  # a plugin's import may fail in any way; it must not stop the rest
-            _mark(status, "broken", f"import failed: {type(error).__name__}: {error}")
+            status.mark("broken", f"import failed: {type(error).__name__}: {error}")
             self.plugins.append(status)
             return
         finally:
             status.seconds = time.perf_counter() - began
-        if status.seconds > SLOW_SECONDS:
-            status.reason = _SLOW.format(status.seconds, status.module)
+        status.remark_on_slowness()
         self._admit(module, status)
 
     def _admit(self, module: ModuleType, status: PluginStatus) -> None:
@@ -209,10 +181,10 @@ class Registry:
         self.plugins.append(status)
         status.api = getattr(module, "API", None)
         if status.api != API:
-            _mark(status, "incompatible", _other_api(status.api))
+            status.mark("incompatible", other_api(status.api))
             return
         if self.manager.is_registered(module):
-            _mark(status, "broken", f"its module {status.module} is registered by another entry point already")
+            status.mark("broken", f"its module {status.module} is registered by another entry point already")
             return
         try:
             self.manager.register(module, name=f"{status.distribution}:{status.name}")
@@ -224,7 +196,7 @@ class Registry:
         except (Exception, SystemExit) as error:  # as above
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
-            _mark(status, "broken", f"registration failed: {type(error).__name__}: {error}")
+            status.mark("broken", f"registration failed: {type(error).__name__}: {error}")
             return
         for kind, item in brought:
             self._shelve(kind, item, Owned(item, status.distribution, status.version, status.module))
@@ -290,18 +262,6 @@ def _kind_of(item: Any) -> str:
     if isinstance(item, Component):
         return item.kind
     return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset", Command: "command"}[type(item)]
-
-
-def _other_api(api: object) -> str:
-    told = f"made for plugin API {api}, this is dfkdbench {__version__} with plugin API {API}"
-    if not isinstance(api, int):
-        return f"{told}: its module says no API = {API}"
-    return f"{told}: {'update dfkdbench' if api > API else 'look for a newer version of the plugin'}"
-
-
-def _mark(status: PluginStatus, what: str, reason: str) -> None:
-    status.status = what
-    status.reason = " ".join(reason.split())[:500]
 
 
 @functools.cache

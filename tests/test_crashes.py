@@ -1,4 +1,4 @@
-"""A plugin whose import ends the process: it does so once, then it is found out and passed over until somebody asks for it again."""
+"""A plugin whose import ends the process: once; then it is found out, and passed over until somebody asks for it."""
 
 from __future__ import annotations
 

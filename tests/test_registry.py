@@ -148,7 +148,7 @@ def test_registry__broken_plugin_is_listed_and_stops_nothing(
 def test_registry__slow_plugin_is_loaded_and_remarked_on(
     make_distribution: Make, registry_of_site: RegistryOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dfkdbench.registry.SLOW_SECONDS", 0.0)
+    monkeypatch.setattr("dfkdbench.pluginstatus.SLOW_SECONDS", 0.0)
     make_distribution("slow-lab", LOSS.format(name="toy"))
     status = plugin_named(registry_of_site(), "slow-lab")
     assert (status.status, status.parts) == ("ok", ["loss toy"])
