@@ -121,7 +121,7 @@ def describe_timm() -> ModelSpec:
         name="timm.*",
         target="dfkdbench.models.timm_models:*",
         summary='Any architecture of timm, such as timm.resnet18, untrained: pip install "dfkdbench[timm]".',
-        signals=frozenset({"features", "batch_norm", "batch_norm_means"}),
+        signals=frozenset({"features", "batch_norm"}),
         version=f"timm {version}",
         paper="Wightman, PyTorch Image Models, 2019",
         family=True,

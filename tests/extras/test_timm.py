@@ -21,8 +21,8 @@ pytest.importorskip("timm", reason="the extra dfkdbench[timm] is not installed")
 @pytest.mark.parametrize(
     ("name", "signals"),
     [
-        ("resnet10t", {"features", "batch_norm", "batch_norm_means"}),
-        ("mobilenetv3_small_050", {"features", "batch_norm", "batch_norm_means"}),
+        ("resnet10t", {"features", "batch_norm"}),
+        ("mobilenetv3_small_050", {"features", "batch_norm"}),
         ("vit_tiny_patch16_224", {"features"}),
     ],
 )
