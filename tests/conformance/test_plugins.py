@@ -1,4 +1,4 @@
-"""Every plugin of this repository conforms, and so do the built-in parts.
+"""The built-in parts conform, and so does every plugin: each has the same test among its own.
 
 Sealed runs take seconds each: here one part and one method are put to them, with `-m slow` everything.
 """
@@ -22,8 +22,15 @@ def test_plugins__are_all_installed() -> None:
     assert set(OURS) <= {found.name for found in distributions()}
 
 
-@pytest.mark.dfkdbench(*OURS, leave_out=SEALED)
-def test_plugins__conform(conformance_check: Callable[[], None]) -> None:
+@pytest.mark.parametrize("distribution", OURS[1:])
+def test_plugins__put_themselves_to_the_kit(distribution: str) -> None:
+    folder = ROOT / "plugins" / distribution.removeprefix("dfkdbench-").replace("-", "_")
+    text = (folder / "tests" / "test_conformance.py").read_text(encoding="utf-8")
+    assert f'@pytest.mark.dfkdbench("{distribution}", leave_out=("blindness",))' in text
+
+
+@pytest.mark.dfkdbench(CORE, leave_out=SEALED)
+def test_core__conforms(conformance_check: Callable[[], None]) -> None:
     conformance_check()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dfkdbench.conformance.settings import toy_setting
 from dfkdbench.seams import Setting, Signal, View
 
 HOST_READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}
@@ -25,27 +26,9 @@ class HostReadsForbidden(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @pytest.fixture
 def make_setting() -> Callable[..., Setting]:
     """A setting; every role's random generator depends on `seed` and the role alone."""
-
-    def make(seed: int = 0, **changes: Any) -> Setting:
-        def rng(role: str) -> torch.Generator:
-            digest = hashlib.sha256(f"{seed}/{role}".encode()).digest()
-            return torch.Generator().manual_seed(int.from_bytes(digest[:6], "big"))
-
-        values: dict[str, Any] = {
-            "classes": 10,
-            "image_shape": (1, 16, 16),
-            "device": torch.device("cpu"),
-            "batch_size": 8,
-            "replay_size": 0,
-            "generator_steps": 10,
-            "student_steps": 10,
-            "teacher_count": 1,
-            "teacher_shapes": {"features": (6,)},
-            "rng": rng,
-        }
-        return Setting(**(values | changes))
-
-    return make
+    return partial(
+        toy_setting, image_shape=(1, 16, 16), batch_size=8, student_steps=10, teacher_shapes={"features": (6,)}
+    )
 
 
 @pytest.fixture

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from typing import Any
 
-import pluggy
 import pytest
 import torch
 from torch import Tensor, nn
 
-import dfkdbench_dafl
-from dfkdbench import hookspecs
 from dfkdbench.parts.combiners import SumCombiner
 from dfkdbench.parts.generators.conv import ConvGenerator
 from dfkdbench.parts.generators.networks import ConvNetwork
@@ -194,18 +189,3 @@ def test_presets__weights_and_images_of_the_official_command_lines(
 
 def test_presets__say_where_they_are_from() -> None:
     assert all(preset.source for preset in METHOD.presets)
-
-
-def test_plugin__registers_through_the_hooks() -> None:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(dfkdbench_dafl)
-    manager.check_pending()
-    ((method,),) = manager.hook.dfkdbench_methods()
-    assert method.name == "dafl"
-    assert dfkdbench_dafl.API == 1
-
-
-def test_plugin__imports_no_torch() -> None:
-    code = "import sys, dfkdbench_dafl; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

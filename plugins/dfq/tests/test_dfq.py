@@ -1,24 +1,17 @@
 from __future__ import annotations
 
-import importlib
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pluggy
 import pytest
 import torch
 from torch import Tensor, nn
 
-import dfkdbench_dfq
-from dfkdbench import hookspecs
 from dfkdbench.assembly import Assembly
 from dfkdbench.datasets.digits import load_digits
 from dfkdbench.datasets.images import normalise
-from dfkdbench.descriptors import NEEDS
 from dfkdbench.errors import PlanError
 from dfkdbench.loop import ImageObjective
 from dfkdbench.parts.generators.networks import ConvNetwork
@@ -188,22 +181,3 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 @pytest.mark.parametrize("setting", re.findall(r"`([a-z_0-9.]+=[^`\s]+)`", README))
 def test_readme__every_option_is_one(plan: MakePlan, setting: str) -> None:
     assert plan(setting).run_id != plan().run_id
-
-
-def test_plugin__registers_through_the_hooks() -> None:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(dfkdbench_dfq)
-    manager.check_pending()
-    ((method,),) = manager.hook.dfkdbench_methods()
-    ((component,),) = manager.hook.dfkdbench_losses()
-    assert (method.name, dfkdbench_dfq.API) == ("dfq", 1)
-    module, attribute = component.target.split(":")
-    assert getattr(importlib.import_module(module), attribute)
-    assert component.needs <= NEEDS
-    assert all(field.description and not field.is_required() for field in component.options.model_fields.values())
-
-
-def test_plugin__imports_no_torch() -> None:
-    code = "import sys, dfkdbench_dfq; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,18 +2,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import pluggy
 import pytest
 
-import dfkdbench_fast
 from dfkdbench import bench, hookspecs
 from dfkdbench.api import run
-from dfkdbench.descriptors import NEEDS
 from dfkdbench.errors import PlanError
 from dfkdbench.registry import Registry
 from dfkdbench_fast import METHOD, RECIPE
@@ -84,22 +79,3 @@ def test_run__from_end_to_end(installed: None, tmp_path: Path) -> None:
 def test_run__a_teacher_without_batch_norm_is_refused(installed: None, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="needs batch-norm statistics, and the teacher 'lenet_s' has no batch norm"):
         run("fast", "digits", pair="lenet_s:lenet_xs", budget="smoke", out=tmp_path, threads=1)
-
-
-def test_plugin__registers_through_the_hooks() -> None:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(dfkdbench_fast)
-    manager.check_pending()
-    ((method,),) = manager.hook.dfkdbench_methods()
-    assert method.name == "fast"
-    for (component,) in (*manager.hook.dfkdbench_losses(), *manager.hook.dfkdbench_generators()):
-        module, attribute = component.target.split(":")
-        assert getattr(importlib.import_module(module), attribute)
-        assert component.needs <= NEEDS
-        assert all(field.description and not field.is_required() for field in component.options.model_fields.values())
-
-
-def test_plugin__imports_no_torch() -> None:
-    code = "import sys, dfkdbench_fast; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,23 +1,16 @@
 from __future__ import annotations
 
-import importlib
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import pluggy
 import pytest
 import torch
 
-import dfkdbench_mad
-from dfkdbench import hookspecs
 from dfkdbench.api import run
 from dfkdbench.assembly import Assembly
 from dfkdbench.bench import Request, prepare
 from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.cli.console import Console
-from dfkdbench.descriptors import NEEDS
 from dfkdbench.errors import PlanError
 from dfkdbench_mad import METHOD, RECIPE
 
@@ -95,23 +88,3 @@ def test_recipe__both_student_terms_weigh_one() -> None:
 
 def test_presets__say_where_they_are_from() -> None:
     assert all(preset.source for preset in METHOD.presets)
-
-
-def test_plugin__registers_through_the_hooks() -> None:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(dfkdbench_mad)
-    manager.check_pending()
-    ((method,),) = manager.hook.dfkdbench_methods()
-    components = [*manager.hook.dfkdbench_replays()[0], *manager.hook.dfkdbench_losses()[0]]
-    assert method.name == "mad"
-    for component in components:
-        module, attribute = component.target.split(":")
-        assert getattr(importlib.import_module(module), attribute)
-        assert component.needs <= NEEDS
-        assert all(field.description and not field.is_required() for field in component.options.model_fields.values())
-
-
-def test_plugin__imports_no_torch() -> None:
-    code = "import sys, dfkdbench_mad; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
+from dfkdbench.conformance.settings import toy_setting
 from dfkdbench.seams import Setting
 
 DISTRIBUTION, MODULE = "dfkdbench-mb-dfkd", "dfkdbench_mb_dfkd"
@@ -19,27 +18,7 @@ DISTRIBUTION, MODULE = "dfkdbench-mb-dfkd", "dfkdbench_mb_dfkd"
 @pytest.fixture
 def make_setting() -> Callable[..., Setting]:
     """A setting of one small run; random streams depend on seed and role alone."""
-
-    def make(seed: int = 0, **changes: Any) -> Setting:
-        def rng(role: str) -> torch.Generator:
-            digest = hashlib.sha256(f"{seed}/{role}".encode()).digest()
-            return torch.Generator().manual_seed(int.from_bytes(digest[:6], "big"))
-
-        values: dict[str, Any] = {
-            "classes": 10,
-            "image_shape": (1, 8, 8),
-            "device": torch.device("cpu"),
-            "batch_size": 16,
-            "replay_size": 4,
-            "generator_steps": 10,
-            "student_steps": 100,
-            "teacher_count": 1,
-            "teacher_shapes": {},
-            "rng": rng,
-        }
-        return Setting(**(values | changes))
-
-    return make
+    return partial(toy_setting, replay_size=4)
 
 
 @pytest.fixture

@@ -1,23 +1,16 @@
 from __future__ import annotations
 
-import importlib
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import pluggy
 import pytest
 import torch
 
-import dfkdbench_pre_dfkd
-from dfkdbench import hookspecs
 from dfkdbench.api import run
 from dfkdbench.assembly import Assembly
 from dfkdbench.bench import Request, prepare
 from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.cli.console import Console
-from dfkdbench.descriptors import NEEDS
 from dfkdbench_pre_dfkd import METHOD, RECIPE
 from dfkdbench_pre_dfkd.options import VaeOptions
 
@@ -88,22 +81,3 @@ def test_presets__paper_budget_and_sources() -> None:
     paper = [preset for preset in METHOD.presets if preset.budget == "paper"]
     assert [preset.values["phases.distil.rounds"] for preset in paper] == [14_400]
     assert all(preset.source for preset in METHOD.presets)
-
-
-def test_plugin__registers_through_the_hooks() -> None:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(dfkdbench_pre_dfkd)
-    manager.check_pending()
-    ((method,),) = manager.hook.dfkdbench_methods()
-    ((component,),) = manager.hook.dfkdbench_replays()
-    assert method.name == "pre_dfkd"
-    module, attribute = component.target.split(":")
-    assert getattr(importlib.import_module(module), attribute)
-    assert component.needs <= NEEDS
-    assert all(field.description and not field.is_required() for field in component.options.model_fields.values())
-
-
-def test_plugin__imports_no_torch() -> None:
-    code = "import sys, dfkdbench_pre_dfkd; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,19 +1,12 @@
 from __future__ import annotations
 
-import importlib
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
-import pluggy
 import pytest
 import torch
 from torch import Tensor, nn
 
-import dfkdbench_rdskd
-from dfkdbench import hookspecs
-from dfkdbench.descriptors import NEEDS
 from dfkdbench.parts.generators.conv import ConvGenerator
 from dfkdbench.parts.losses.class_entropy import ClassEntropyLoss
 from dfkdbench.parts.losses.kl import KLLoss
@@ -148,23 +141,3 @@ def test_presets__cifar10_decays_at_epoch_800_of_1000() -> None:
 
 def test_presets__say_where_they_are_from() -> None:
     assert all(preset.source for preset in METHOD.presets)
-
-
-def test_plugin__registers_through_the_hooks() -> None:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(dfkdbench_rdskd)
-    manager.check_pending()
-    ((method,),) = manager.hook.dfkdbench_methods()
-    (components,) = manager.hook.dfkdbench_losses()
-    assert method.name == "rdskd"
-    for component in components:
-        module, attribute = component.target.split(":")
-        assert getattr(importlib.import_module(module), attribute)
-        assert component.needs <= NEEDS
-        assert all(field.description and not field.is_required() for field in component.options.model_fields.values())
-
-
-def test_plugin__imports_no_torch() -> None:
-    code = "import sys, dfkdbench_rdskd; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
