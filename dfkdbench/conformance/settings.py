@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from dfkdbench.rng import derive_seed
+from dfkdbench.rng import RandomStreams
 from dfkdbench.seams import Setting
 
 
@@ -14,12 +14,9 @@ def toy_setting(seed: int = 0, **changes: Any) -> Setting:
     """The setting of a small run on the CPU: ten classes, grey 8 x 8 images, one teacher.
 
     Args:
-        seed: What the random streams depend on, beside the name of their role. Each call of `rng` starts a stream anew.
+        seed: What the random streams depend on, beside the name of their role.
         changes: Fields of the setting that are to be others.
     """
-
-    def rng(role: str) -> torch.Generator:
-        return torch.Generator().manual_seed(derive_seed(seed, role))
 
     values: dict[str, Any] = {
         "classes": 10,
@@ -31,6 +28,6 @@ def toy_setting(seed: int = 0, **changes: Any) -> Setting:
         "student_steps": 100,
         "teacher_count": 1,
         "teacher_shapes": {},
-        "rng": rng,
+        "rng": RandomStreams(seed, torch.device("cpu")),
     }
     return Setting(**(values | changes))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from dfkdbench.conformance.settings import toy_setting
 from dfkdbench.seams import BatchStatistics, Setting, Signal, View
 
 
@@ -44,32 +45,14 @@ def teacher() -> Teacher:
 @pytest.fixture
 def make_setting() -> Callable[..., Setting]:
     """A setting of one small run; every role's random generator depends on `seed` and the role alone."""
-
-    def make(seed: int = 0, **changes: Any) -> Setting:
-        streams: dict[str, torch.Generator] = {}
-
-        def rng(role: str) -> torch.Generator:
-            if role not in streams:
-                streams[role] = torch.Generator().manual_seed(1000 * seed + sum(map(ord, role)))
-            return streams[role]
-
-        values: dict[str, Any] = {
-            "classes": 10,
-            "image_shape": (1, 8, 8),
-            "device": torch.device("cpu"),
-            "batch_size": 16,
-            "replay_size": 0,
-            "generator_steps": 40,
-            "student_steps": 40,
-            "teacher_count": 1,
-            "teacher_shapes": {"batch_norm_means": (6, 10), "stages": (6, 10), "batch_norm": (2,)},
-            "rng": rng,
-            "pixel_mean": (0.3,),
-            "pixel_std": (0.2,),
-        }
-        return Setting(**(values | changes))
-
-    return make
+    return partial(
+        toy_setting,
+        generator_steps=40,
+        student_steps=40,
+        teacher_shapes={"batch_norm_means": (6, 10), "stages": (6, 10), "batch_norm": (2,)},
+        pixel_mean=(0.3,),
+        pixel_std=(0.2,),
+    )
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dfkdbench.conformance.settings import toy_setting
 from dfkdbench.seams import Setting, Signal, View
 
 HOST_READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}
@@ -30,23 +32,9 @@ def host_reads_forbidden() -> TorchDispatchMode:
 @pytest.fixture
 def make_setting() -> Callable[..., Setting]:
     """A setting of one small run."""
-
-    def make(**changes: Any) -> Setting:
-        values: dict[str, Any] = {
-            "classes": 10,
-            "image_shape": (1, 8, 8),
-            "device": torch.device("cpu"),
-            "batch_size": 8,
-            "replay_size": 0,
-            "generator_steps": 10,
-            "student_steps": 10,
-            "teacher_count": 1,
-            "teacher_shapes": {},
-            "rng": lambda role: torch.Generator().manual_seed(len(role)),
-        }
-        return Setting(**(values | changes))
-
-    return make
+    return partial(
+        toy_setting, batch_size=8, student_steps=10, rng=lambda role: torch.Generator().manual_seed(len(role))
+    )
 
 
 @pytest.fixture
