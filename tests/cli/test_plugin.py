@@ -159,7 +159,7 @@ def test_new__registers_what_it_says(kind: str, tmp_path: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(written(kind, tmp_path))
     module = f"dfkdbench_my_{kind}"
     registry = Registry([importlib.metadata.EntryPoint(f"my_{kind}", module, ENTRY_POINT_GROUP)])
-    assert [plugin.reason for plugin in registry.plugins] == ["", ""]
+    assert [plugin.status for plugin in registry.plugins] == ["ok", "ok"]
     assert registry.shelf(kind).get(f"my_{kind}").module == module
     for name in [name for name in sys.modules if name.startswith(module)]:
         monkeypatch.delitem(sys.modules, name)

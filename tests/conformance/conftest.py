@@ -23,6 +23,6 @@ def broken_registry() -> Iterator[Registry]:
         importlib.metadata.EntryPoint(name, name, ENTRY_POINT_GROUP) for name in ("broken_descriptions", "broken_light")
     ]
     registry = Registry(entries)
-    assert [plugin.reason for plugin in registry.plugins] == [""] * 3
+    assert [plugin.status for plugin in registry.plugins] == ["ok"] * 3
     yield registry
     sys.path.remove(str(BROKEN))

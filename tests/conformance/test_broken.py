@@ -20,7 +20,7 @@ BROKEN = {
     "vandal": ("teacher", "The teacher's 'norms.0.running_mean' was changed"),
     "set_in_state": ("state", "is a set"),
     "unseeded": ("repeats", "Two runs of one plan gave two students"),
-    "forgetful": ("resume", "Stopped after round 1 of 4 and resumed"),
+    "forgetful": ("resume", "Stopped after round 1 of 3 and resumed"),
     "by_hash": ("blindness", "Three sealed runs of one plan gave different students"),
     "reading": ("host-reads", "aten._local_scalar_dense.default: a tensor is read as a number"),
     "printing": ("host-reads", "a tensor is formatted"),
