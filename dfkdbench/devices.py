@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from dfkdbench.errors import ConfigError
+from dfkdbench.shortcuts import use_shortcuts
 
 if TYPE_CHECKING:
     import torch
@@ -32,10 +34,11 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def prepare_torch(device: torch.device, threads: int) -> None:
-    """Sets what the rounding of a network's passes depends on."""
+def prepare_torch(device: torch.device, threads: int, shortcuts: Collection[str]) -> None:
+    """Sets what the rounding of a network's passes depends on, before anything is built."""
     import torch
 
+    use_shortcuts(shortcuts)
     torch.set_num_threads(threads)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False

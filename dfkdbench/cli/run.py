@@ -71,6 +71,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the worker; all cores otherwise.")
 @click.option(
+    "--plain", is_flag=True, help="Without exact shortcuts: the same mathematics, rounded otherwise, and slower."
+)
+@click.option(
     "--isolation",
     type=click.Choice(["auto", "landlock", "audit", "none", "in-process"]),
     default="auto",
