@@ -31,6 +31,7 @@ COMMANDS = {
     "sensitivity": LazyCommand(
         "dfkdbench.cli.sensitivity:sensitivity", "Vary loss weights and learning rates around methods' presets."
     ),
+    "bench": LazyCommand("dfkdbench.cli.timing:bench", "Time the steps of a task: by part, against the device's peak."),
     "submit": LazyCommand("dfkdbench.cli.submit:submit", "Put finished runs onto a leaderboard."),
     "leaderboard": LazyCommand(
         "dfkdbench.cli.leaderboard:leaderboard", "Make, build, check, merge and compare leaderboards."
