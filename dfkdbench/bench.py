@@ -17,7 +17,7 @@ from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_fi
 from dfkdbench.datasets.images import ImageSet, make_resident
 from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.descriptors import Method
-from dfkdbench.devices import available_cores, choose_device
+from dfkdbench.devices import choose_device, fitting_threads
 from dfkdbench.errors import PlanError, choices, nearest, unknown_name
 from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
@@ -45,6 +45,8 @@ class Request:
         losses: "name[=weight]" strings, as for `--loss`.
         teacher_count: Number of teachers, of seeds 0, 1, ...
         teacher: Name or hash of one pinned teacher, instead of the one of seed 0.
+        threads: CPU threads of the worker, or none: as many as its images are worth.
+        cores: Where the worker may run; anywhere where there are none.
         plain: Without the shortcuts of `dfkdbench.shortcuts`.
         checkpoint_seconds: Seconds between checkpoints.
     """
@@ -68,6 +70,7 @@ class Request:
     out: Path = Path("runs")
     device: str = "auto"
     threads: int | None = None
+    cores: tuple[int, ...] = ()
     plain: bool = False
     isolation: str = "auto"
     checkpoint_seconds: float = 30.0
@@ -121,7 +124,7 @@ class Prepared:
     def _launch(self, plan: Plan, folder: RunFolder, temporary: Path, apart: Path) -> Launch:
         """Start parameters; a run that was started before keeps those that rounding depends on."""
         request = self.request
-        threads = request.threads or available_cores()
+        threads = request.threads or fitting_threads(plan.input.image_size)
         shortcuts = () if request.plain else tuple(SHORTCUTS)
         if folder.launch.exists():
             before = read_json(folder.launch)
@@ -147,6 +150,7 @@ class Prepared:
             checkpoint_seconds=request.checkpoint_seconds,
             report_seconds=0.5,
             isolation=request.isolation,
+            cores=request.cores,
             policy=self._policy(plan, folder, (folder.plan, folder.launch, *weights), own),
             teacher=teacher,
             data_root=str(request.data_root) if plan.side == "judge" and request.data_root else None,

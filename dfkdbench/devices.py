@@ -12,6 +12,8 @@ from dfkdbench.shortcuts import use_shortcuts
 if TYPE_CHECKING:
     import torch
 
+_SMALL_IMAGES = 16
+
 
 def choose_device(wanted: str) -> str:
     """ "auto" is a CUDA device where there is one, else the CPU; anything else is checked.
@@ -48,6 +50,14 @@ def prepare_torch(device: torch.device, threads: int, shortcuts: Collection[str]
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1
+
+
+def fitting_threads(image_size: int) -> int:
+    """Threads with which networks of square images of that many pixels a side train fastest here.
+
+    One for the smallest: threads would wait for each other longer than they work (docs/cost.md).
+    """
+    return 1 if image_size <= _SMALL_IMAGES else available_cores()
 
 
 def memory_bytes(device: torch.device) -> int | None:

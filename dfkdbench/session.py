@@ -71,6 +71,8 @@ class Launch(BaseModel):
     report_seconds: float
     isolation: str
     policy: str
+    cores: tuple[int, ...] = ()
+    """Where the process may run; anywhere where there are none."""
     teacher: TeacherLaunch | None = Field(default=None, exclude=True)
     data_root: str | None = None
     """Given to controls on the judge's side only; None for every sealed worker."""

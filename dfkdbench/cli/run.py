@@ -69,7 +69,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the worker; all cores otherwise.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of a worker; what its images are worth otherwise.")
+@click.option(
+    "--jobs",
+    default="1",
+    show_default=True,
+    metavar="N|auto",
+    help="Runs side by side, each on cores of its own; auto: as many as the cores are enough for.",
+)
 @click.option(
     "--plain", is_flag=True, help="Without exact shortcuts: the same mathematics, rounded otherwise, and slower."
 )
@@ -91,6 +98,7 @@ def run(
     seeds: str,
     teachers: int,
     config: Path | None,
+    jobs: str,
     dry_run: bool,
     rerun: bool,
     as_json: bool,
@@ -114,7 +122,7 @@ def run(
     interrupted = None
     for plans, prepared in planned:
         console.introduce(plans[0], prepared)
-        done, interrupted = _execute(plans, prepared, console, rerun)
+        done, interrupted = _execute(plans, prepared, console, rerun, jobs)
         results += done
         if interrupted is not None:
             break
@@ -144,10 +152,17 @@ def _prepare_all(requests: list[Request], console: Console) -> list[tuple[list[P
     return planned
 
 
-def _execute(plans: list[Plan], prepared: Prepared, console: Console, rerun: bool) -> tuple[list[Result], int | None]:
-    """Runs the plans one after the other; what is finished is kept when a signal comes."""
+def _execute(
+    plans: list[Plan], prepared: Prepared, console: Console, rerun: bool, jobs: str
+) -> tuple[list[Result], int | None]:
+    """Runs the plans; what is finished is kept when a signal comes."""
+    from dfkdbench.cli.sidebyside import execute_side_by_side
     from dfkdbench.judge import InterruptedRun
+    from dfkdbench.parallel import choose_places
 
+    places = choose_places(jobs, prepared.request.threads, plans[0].input.image_size)
+    if len(places) > 1:
+        return execute_side_by_side(plans, prepared, places, console, rerun)
     results: list[Result] = []
     try:
         for plan in plans:
