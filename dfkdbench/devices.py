@@ -55,7 +55,7 @@ def available_cores() -> int:
 def fitting_threads(image_size: int) -> int:
     """Threads with which networks of square images of that many pixels a side train fastest here.
 
-    One for the smallest: threads would wait for each other longer than they work (docs/cost.md).
+    One for the smallest: threads would wait for each other longer than they work.
     """
     return 1 if image_size <= _SMALL_IMAGES else available_cores()
 
