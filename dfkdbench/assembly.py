@@ -18,6 +18,7 @@ from dfkdbench.loopparts import LoopParts, group_losses
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import InputSpec, Plan, PlannedModel, PlannedPart
+from dfkdbench.precision import place
 from dfkdbench.rng import RandomStreams, derive_seed, seeded_initialisation
 from dfkdbench.seams import Batch, Setting, read_signal
 from dfkdbench.teacherchannel import Pipes, TeacherChannel
@@ -48,7 +49,7 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
     for teacher, path in zip(plan.teachers, weights, strict=True):
         network = build_network(teacher.model, plan.input)
         load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
-        teachers.append(network.to(device).eval().requires_grad_(False))
+        teachers.append(place(network, plan.recipe.precision, device).eval().requires_grad_(False))
     return tuple(teachers)
 
 
@@ -93,7 +94,7 @@ class Assembly:
         self.plan = plan
         self.streams = RandomStreams(plan.seed, device)
         self.meter = Meter(plan.limits)
-        self.student = build_student(plan).to(device)
+        self.student = place(build_student(plan), plan.recipe.precision, device)
         self.meter.watch(self.student)
         if pipes is None:
             self.teacher_networks = networks = build_teachers(plan, weights, device)
@@ -179,6 +180,7 @@ class Assembly:
             final_layer=final_layer(teachers[0]) if "final_layer" in plan.access else None,
             pixel_mean=plan.input.mean,
             pixel_std=plan.input.std,
+            precision=plan.recipe.precision,
         )
 
     def _build(self, part: PlannedPart, role: str, setting: Setting) -> Any:

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from dfkdbench.compatibility import trains_on_real_samples
+from dfkdbench.compatibility import refuse_foreign_real_samples
 from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve, several_teachers
 from dfkdbench.datasets.images import ImageSet, make_resident
 from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.descriptors import Method
-from dfkdbench.devices import available_cores, choose_device
+from dfkdbench.devices import choose_device, fitting_threads
 from dfkdbench.errors import PlanError, unknown_name
 from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
@@ -31,6 +31,7 @@ from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import SandboxError, expand, worker_policy
 from dfkdbench.sandbox.worker import SHARED_MEMORY
 from dfkdbench.session import Launch, TeacherLaunch
+from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.teachers.card import TeacherBundle
 from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
 from dfkdbench.tuning import provenance_of
@@ -46,6 +47,9 @@ class Request:
         losses: "name[=weight]" strings, as for `--loss`.
         teacher_count: Number of teachers, of seeds 0, 1, ...
         teacher: Name or hash of one pinned teacher, instead of the one of seed 0.
+        threads: CPU threads of the worker, or none: as many as its images are worth.
+        cores: Where the worker may run; anywhere where there are none.
+        plain: Without the shortcuts of `dfkdbench.shortcuts`.
         checkpoint_seconds: Seconds between checkpoints.
     """
 
@@ -68,6 +72,8 @@ class Request:
     out: Path = Path("runs")
     device: str = "auto"
     threads: int | None = None
+    cores: tuple[int, ...] = ()
+    plain: bool = False
     isolation: str = "auto"
     checkpoint_seconds: float = 30.0
 
@@ -118,25 +124,35 @@ class Prepared:
         )
 
     def _launch(self, plan: Plan, folder: RunFolder, temporary: Path, apart: Path) -> Launch:
-        """Start parameters; a run that was started before keeps its number of threads, which rounding depends on."""
+        """Start parameters; a run that was started before keeps those that rounding depends on."""
         request = self.request
-        threads = request.threads or available_cores()
+        threads = request.threads or fitting_threads(plan.input.image_size)
+        shortcuts = () if request.plain else tuple(SHORTCUTS)
         if folder.launch.exists():
-            threads = int(read_json(folder.launch)["threads"])
+            before = read_json(folder.launch)
+            threads, shortcuts = int(before["threads"]), tuple(before.get("shortcuts", shortcuts))
         weights = tuple(bundle.weights for bundle in self.teachers)
         own = (*folder.writable(), temporary)
         teacher = None
         if plan.teachers_apart and request.isolation != IN_PROCESS:
             policy = self._policy(plan, folder, (folder.plan, *weights), (apart,), (SHARED_MEMORY,))
             paths = tuple(map(str, weights))
-            teacher = TeacherLaunch(weights=paths, threads=threads, isolation=request.isolation, policy=policy)
+            teacher = TeacherLaunch(
+                weights=paths,
+                threads=threads,
+                shortcuts=shortcuts,
+                isolation=request.isolation,
+                policy=policy,
+            )
             weights = ()
         return Launch(
             teacher_weights=tuple(map(str, weights)),
             threads=threads,
+            shortcuts=shortcuts,
             checkpoint_seconds=request.checkpoint_seconds,
             report_seconds=0.5,
             isolation=request.isolation,
+            cores=request.cores,
             policy=self._policy(plan, folder, (folder.plan, folder.launch, *weights), own),
             teacher=teacher,
             data_root=str(request.data_root) if plan.side == "judge" and request.data_root else None,
@@ -181,10 +197,8 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
         DfkdbenchError: Anything asked for that is not there or does not fit.
     """
     registry = registry or load_registry()
-    method = registry.methods.get(request.plugin)
-    cell = _find_cell(registry, request)
+    method, cell, resolved = look_up(registry, request)
     spec = cell.dataset.item
-    resolved = _resolve(registry, method, cell, request)
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
@@ -212,6 +226,17 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     else:
         teachers = [source.of_seed(seed) for seed in range(request.teacher_count)]
     return Prepared(request, registry, method, resolved, cell, device, test_set, teachers, samples)
+
+
+def look_up(registry: Registry, request: Request) -> tuple[Owned[Method], Cell, Resolved]:
+    """The method, cell and recipe that a request names.
+
+    Raises:
+        DfkdbenchError: Anything of these that is not there or does not fit.
+    """
+    method = registry.methods.get(request.plugin)
+    cell = _find_cell(registry, request)
+    return method, cell, _resolve(registry, method, cell, request)
 
 
 def notify(registry: Registry, hook: str, participants: frozenset[str], **arguments: Any) -> None:
@@ -267,18 +292,3 @@ def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str
     layers += [parse_loss(registry, text) for text in request.losses]
     layers += [parse_setting(text) for text in request.settings]
     return layers
-
-
-def refuse_foreign_real_samples(method: Owned[Method], resolved: Resolved) -> None:
-    """Real samples stay on the judge's side, where only the core's own code sees them with their labels.
-
-    Nobody else's code sees those of a readout, which is fitted when method and parts have ended.
-    """
-    parts = list(resolved.parts())
-    seeing = {part.owned.distribution for part in parts if "readout" in part.component.provides}
-    if trains_on_real_samples(method.item, resolved):
-        seeing = {method.distribution, *(part.owned.distribution for part in parts)}
-    if foreign := seeing - {CORE}:
-        raise PlanError(
-            f"Real samples are for the core's own code only; that of {', '.join(sorted(foreign))} would see them here."
-        )

@@ -6,6 +6,7 @@ from dfkdbench.config import Resolved, ResolvedPart
 from dfkdbench.descriptors import ACCESS_BEHIND, PRIORS, TEACHER_ACCESS, Component, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import PlanError
 from dfkdbench.recipe import Phase
+from dfkdbench.registry import CORE, Owned
 
 _HONOURABLE = {"generator", "losses", "combiner", "replay", "aggregator", "student_update"}
 """What a loop of a method's own may leave unused."""
@@ -31,6 +32,21 @@ def trains_on_real_samples(method: Method, resolved: Resolved) -> bool:
     """Whether real samples take part in the training itself. Those of a readout come after it."""
     parts = [part.component for part in resolved.parts() if "readout" not in part.component.provides]
     return "real_samples" in method.access or any("real_samples" in component.needs for component in parts)
+
+
+def refuse_foreign_real_samples(method: Owned[Method], resolved: Resolved) -> None:
+    """Real samples stay on the judge's side, where only the core's own code sees them with their labels.
+
+    Nobody else's code sees those of a readout, which is fitted when method and parts have ended.
+    """
+    parts = list(resolved.parts())
+    seeing = {part.owned.distribution for part in parts if "readout" in part.component.provides}
+    if trains_on_real_samples(method.item, resolved):
+        seeing = {method.distribution, *(part.owned.distribution for part in parts)}
+    if foreign := seeing - {CORE}:
+        raise PlanError(
+            f"Real samples are for the core's own code only; that of {', '.join(sorted(foreign))} would see them here."
+        )
 
 
 def league_of(access: frozenset[str]) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from dfkdbench.errors import ConfigError
+from dfkdbench.shortcuts import use_shortcuts
 
 if TYPE_CHECKING:
     import torch
+
+_SMALL_IMAGES = 16
 
 
 def choose_device(wanted: str) -> str:
@@ -32,10 +36,11 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def prepare_torch(device: torch.device, threads: int) -> None:
-    """Sets what the rounding of a network's passes depends on."""
+def prepare_torch(device: torch.device, threads: int, shortcuts: Collection[str]) -> None:
+    """Sets what the rounding of a network's passes depends on, before anything is built."""
     import torch
 
+    use_shortcuts(shortcuts)
     torch.set_num_threads(threads)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False
@@ -45,6 +50,14 @@ def prepare_torch(device: torch.device, threads: int) -> None:
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1
+
+
+def fitting_threads(image_size: int) -> int:
+    """Threads with which networks of square images of that many pixels a side train fastest here.
+
+    One for the smallest: threads would wait for each other longer than they work.
+    """
+    return 1 if image_size <= _SMALL_IMAGES else available_cores()
 
 
 def memory_bytes(device: torch.device) -> int | None:

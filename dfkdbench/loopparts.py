@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +14,7 @@ from dfkdbench.answers import Answer
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import Stepper
 from dfkdbench.plan import PlannedPhase
+from dfkdbench.precision import autocast
 from dfkdbench.recipe import StudentUpdateOptions
 from dfkdbench.seams import Aggregator, Combiner, Generator, Loss, Replay, Signal
 
@@ -78,9 +79,7 @@ class LoopParts:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of forward passes in the recipe's precision."""
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
+        return autocast(self.precision, self.device)
 
     def read_teachers(self, images: Tensor, wants: frozenset[str]) -> tuple[Signal, ...]:
         """One forward pass of each teacher."""

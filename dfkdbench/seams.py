@@ -96,6 +96,7 @@ class Setting:
         real: All labelled real samples; given to controls on the judge's side only.
         pixel_mean: Per channel, or one for all: an image is (pixel - pixel_mean) / pixel_std with pixels in 0..1.
         pixel_std: Likewise.
+        precision: Of forward passes, "fp32" or "bf16"; see `dfkdbench.precision.autocast`.
     """
 
     classes: int
@@ -112,6 +113,7 @@ class Setting:
     final_layer: Tensor | None = None
     pixel_mean: tuple[float, ...] = (0.0,)
     pixel_std: tuple[float, ...] = (1.0,)
+    precision: str = "fp32"
 
     def for_role(self, role: str) -> Setting:
         """The same setting with random streams of this role's own."""

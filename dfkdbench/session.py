@@ -29,6 +29,7 @@ from dfkdbench.plan import Plan
 from dfkdbench.reports import append_line
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.seams import Batch
+from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.teacherchannel import Pipes
 from dfkdbench.weights import dump_weights
 
@@ -45,14 +46,16 @@ class TeacherLaunch(BaseModel):
 
     weights: tuple[str, ...]
     threads: int
+    shortcuts: tuple[str, ...] = tuple(SHORTCUTS)
     isolation: str
     policy: str
 
 
 class Launch(BaseModel):
-    """How a worker is started. Nothing here can change the number on one machine.
+    """How a worker is started. Nothing here can change the number on one machine but by rounding.
 
     Attributes:
+        shortcuts: Those of `dfkdbench.shortcuts` that are in force.
         teacher_weights: Paths; none where the teachers have a process of their own.
         teacher: How that one is started. The worker is not told.
     """
@@ -61,10 +64,13 @@ class Launch(BaseModel):
 
     teacher_weights: tuple[str, ...]
     threads: int
+    shortcuts: tuple[str, ...] = tuple(SHORTCUTS)
     checkpoint_seconds: float
     report_seconds: float
     isolation: str
     policy: str
+    cores: tuple[int, ...] = ()
+    """Where the process may run; anywhere where there are none."""
     teacher: TeacherLaunch | None = Field(default=None, exclude=True)
     data_root: str | None = None
     """Given to controls on the judge's side only; None for every sealed worker."""
@@ -91,7 +97,7 @@ class Session:
         self._seconds_before = 0.0
         self._snapshots = 0
         self.device = torch.device(plan.device)
-        prepare_torch(self.device, launch.threads)
+        prepare_torch(self.device, launch.threads, launch.shortcuts)
         torch.manual_seed(plan.seed)
         weights = [Path(path) for path in launch.teacher_weights]
         self.assembly = Assembly(plan, weights, self.device, real, pipes)

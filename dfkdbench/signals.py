@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from dfkdbench.precision import widen
+
 _Given = TypeVar("_Given", Tensor, Tensor | None)
 
 
@@ -162,9 +164,7 @@ class Network(Protocol):
 def read_signal(network: Network, images: Tensor, wants: frozenset[str]) -> Signal:
     """One forward pass with everything that is wanted of it; logits in float32 at least."""
     taps = Taps(wants) if wants else None
-    logits = network(images, taps)
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        logits = logits.float()
+    logits = widen(network(images, taps))
     if taps is None:
         return Signal(logits)
     means = tuple(taps.batch_norm_means)

@@ -71,7 +71,7 @@ def answers_of(plan: Plan, launch: TeacherLaunch) -> Callable[[Question], Tensor
     from dfkdbench.meter import Meter
 
     device = torch.device(plan.device)
-    prepare_torch(device, launch.threads)
+    prepare_torch(device, launch.threads, launch.shortcuts)
     meter = Meter(plan.limits)
     networks = build_teachers(plan, [Path(path) for path in launch.weights], device)
     teachers = [limit_teacher(network, plan.access, meter) for network in networks]

@@ -72,6 +72,8 @@ def training_process(
             start_new_session=True,
         )
     try:
+        if launch.cores:
+            os.sched_setaffinity(process.pid, launch.cores)
         yield process
     finally:
         end(process)
@@ -115,27 +117,63 @@ def first_line(process: subprocess.Popen[bytes]) -> str:
 def signals_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     """Passes SIGINT and SIGTERM on as a request to checkpoint; a second one ends the process.
 
+    Only the main thread gets signals. In another one this holds inside of the main thread's `signals_to_all`.
+
     Yields the list that received signals are put into.
     """
     received: list[int] = []
 
-    def forward(number: int, _frame: FrameType | None) -> None:
+    def forward(number: int) -> None:
         received.append(number)
         if len(received) == 1:
             process.send_signal(signal.SIGTERM)
         else:
             process.send_signal(END_ALL)
 
-    with _handlers(forward):
+    if threading.current_thread() is threading.main_thread():
+        with _handlers(lambda number, _frame: forward(number)):
+            yield received
+        return
+    with _passing_on:
+        _forwards.append(forward)
+        for number in _requests[:1]:  # it came while this process was being started
+            forward(number)
+    try:
         yield received
+    finally:
+        _forwards.remove(forward)
+
+
+@contextmanager
+def signals_to_all() -> Iterator[list[int]]:
+    """As `signals_to`, for every process that threads watch within the block, now or later. For the main thread.
+
+    Yields the list that received signals are put into.
+    """
+
+    def forward_to_all(number: int, _frame: FrameType | None) -> None:
+        with _passing_on:
+            _requests.append(number)
+            for forward in [*_forwards]:
+                forward(number)
+
+    _requests.clear()
+    with _handlers(forward_to_all):
+        yield _requests
+
+
+_passing_on = threading.RLock()  # a signal may come while another is being handled
+
+_forwards: list[Callable[[int], None]] = []
+"""One for every process that a thread watches."""
+
+_requests: list[int] = []
+"""Signals since `signals_to_all` began."""
 
 
 @contextmanager
 def _handlers(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Signal handlers for the block; only the main thread can have them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Signal handlers for the block."""
     previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -69,7 +69,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the worker; all cores otherwise.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of a worker; what its images are worth otherwise.")
+@click.option(
+    "--jobs",
+    default="1",
+    show_default=True,
+    metavar="N|auto",
+    help="Runs side by side, each on cores of its own; auto: as many as the cores are enough for.",
+)
+@click.option(
+    "--plain", is_flag=True, help="Without exact shortcuts: the same mathematics, rounded otherwise, and slower."
+)
 @click.option(
     "--isolation",
     type=click.Choice(["auto", "landlock", "audit", "none", "in-process"]),
@@ -96,6 +106,7 @@ def run(
     teachers: int,
     config: Path | None,
     observers: tuple[str, ...],
+    jobs: str,
     dry_run: bool,
     rerun: bool,
     as_json: bool,
@@ -118,7 +129,7 @@ def run(
         _print_plans(planned, console, as_json)
         return
     with observing(load_registry().manager, observers):
-        results, interrupted = _execute_all(planned, console, rerun)
+        results, interrupted = _execute_all(planned, console, rerun, jobs)
     if as_json:
         click.echo(json.dumps([result.model_dump(mode="json") for result in results], indent=2))
     elif results:
@@ -146,23 +157,30 @@ def _prepare_all(requests: list[Request], console: Console) -> list[tuple[list[P
 
 
 def _execute_all(
-    planned: list[tuple[list[Plan], Prepared]], console: Console, rerun: bool
+    planned: list[tuple[list[Plan], Prepared]], console: Console, rerun: bool, jobs: str
 ) -> tuple[list[Result], int | None]:
     """Runs every request's plans; stops at a signal."""
     results: list[Result] = []
     for plans, prepared in planned:
         console.introduce(plans[0], prepared)
-        done, interrupted = _execute(plans, prepared, console, rerun)
+        done, interrupted = _execute(plans, prepared, console, rerun, jobs)
         results += done
         if interrupted is not None:
             return results, interrupted
     return results, None
 
 
-def _execute(plans: list[Plan], prepared: Prepared, console: Console, rerun: bool) -> tuple[list[Result], int | None]:
-    """Runs the plans one after the other; what is finished is kept when a signal comes."""
+def _execute(
+    plans: list[Plan], prepared: Prepared, console: Console, rerun: bool, jobs: str
+) -> tuple[list[Result], int | None]:
+    """Runs the plans; what is finished is kept when a signal comes."""
+    from dfkdbench.cli.sidebyside import execute_side_by_side
+    from dfkdbench.parallel import choose_places
     from dfkdbench.workerprocess import InterruptedRun
 
+    places = choose_places(jobs, prepared.request.threads, plans[0].input.image_size)
+    if len(places) > 1:
+        return execute_side_by_side(plans, prepared, places, console, rerun)
     results: list[Result] = []
     try:
         for plan in plans:

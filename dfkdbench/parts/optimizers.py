@@ -13,6 +13,7 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from dfkdbench.recipe import OptimizerOptions
+from dfkdbench.shortcuts import is_taken
 
 Moments = dict[str, Any]
 """What an optimiser remembers of a parameter: name -> tensor of its shape, or the number of its steps."""
@@ -54,10 +55,12 @@ class Stepper:
         self.steps = 0
         self._options = options
         self._planned_steps = planned_steps
-        self._rate = torch.tensor(options.lr, device=parameters[0].device, dtype=torch.float32)
+        precision = torch.promote_types(torch.float32, parameters[0].dtype)
+        self._rate = torch.tensor(options.lr, device=parameters[0].device, dtype=precision)
         self._moments: list[Moments] = [{} for _ in parameters]
         self._move = _move_by_sgd if options.kind == "sgd" else _move_by_adam
         self._written = options.lr
+        self._fused = is_taken("fused-optimizers")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients, or fills them with zeros in place."""
@@ -87,7 +90,7 @@ class Stepper:
             for parameter, moments in zip(self.parameters, self._moments, strict=True)
             if parameter.grad is not None
         ]
-        self._move(self._options, moved, self._rate)
+        self._move(self._options, moved, self._rate if self._fused else self._written, self._fused)
 
     def restart(self, planned_steps: int) -> None:
         """Forgets moments and steps, for a schedule that starts anew and spans `planned_steps`. Reads no device."""
@@ -132,16 +135,17 @@ def learning_rate(options: OptimizerOptions, step: int, planned_steps: int) -> f
     return options.lr
 
 
-# Fused kernels everywhere: one launch over all parameters, and the rate may live on the device.
+# Fused: one launch over all parameters, and the rate may live on the device.
 
 
-def _move_by_sgd(options: OptimizerOptions, moved: Sequence[Moved], rate: Tensor) -> None:
+def _move_by_sgd(options: OptimizerOptions, moved: Sequence[Moved], rate: Tensor | float, fused: bool) -> None:
     buffers = [moments.get("momentum_buffer") for *_, moments in moved] if options.momentum else []
     sgd(
         [parameter for parameter, *_ in moved],
         [gradient for _, gradient, _ in moved],
         buffers,
-        fused=True,
+        foreach=False,
+        fused=fused,
         weight_decay=options.weight_decay,
         momentum=options.momentum,
         lr=rate,
@@ -153,7 +157,7 @@ def _move_by_sgd(options: OptimizerOptions, moved: Sequence[Moved], rate: Tensor
         moments["momentum_buffer"] = buffer
 
 
-def _move_by_adam(options: OptimizerOptions, moved: Sequence[Moved], rate: Tensor) -> None:
+def _move_by_adam(options: OptimizerOptions, moved: Sequence[Moved], rate: Tensor | float, fused: bool) -> None:
     for parameter, _, moments in moved:
         if not moments:
             moments["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
@@ -168,8 +172,9 @@ def _move_by_adam(options: OptimizerOptions, moved: Sequence[Moved], rate: Tenso
         [moments["exp_avg_sq"] for *_, moments in moved],
         [],
         [moments["step"] for *_, moments in moved],
-        fused=True,
-        capturable=rate.device.type == "cuda",
+        foreach=False,
+        fused=fused,
+        capturable=isinstance(rate, Tensor) and rate.device.type == "cuda",
         amsgrad=False,
         beta1=beta1,
         beta2=beta2,

@@ -13,7 +13,15 @@ from dfkdbench.plan import Plan
 from dfkdbench.records import SCHEMA, HeadFigures, ReadoutFigures, Result, summarise
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.verification.checks import Findings
-from dfkdbench.verification.stored import Stored, read_packages, read_plan, read_record, read_student, read_threads
+from dfkdbench.verification.stored import (
+    Stored,
+    read_packages,
+    read_plan,
+    read_record,
+    read_shortcuts,
+    read_student,
+    read_threads,
+)
 
 _CLOCK_SKEW = datetime.timedelta(minutes=10)
 _ISOLATIONS = r"landlock abi \d+|audit hook|none|none: in process|none: control on real data"
@@ -60,8 +68,8 @@ def check_contents(folder: RunFolder, findings: Findings) -> Stored | None:
     findings.add(0, "figures", _wrong_figures(record, plan), "final, best, mean and the like follow from the curve")
     findings.add(0, "budget", _over_budget(record, plan), _spent(record, plan))
     findings.add(0, "origin", _wrong_origin(record, plan), f"{record.finished_at}, {record.isolation}")
-    threads, packages = read_threads(folder), read_packages(folder)
-    return Stored(folder, record, plan, student, threads, packages)
+    rounding = (read_threads(folder), read_packages(folder), read_shortcuts(folder))
+    return Stored(folder, record, plan, student, *rounding)
 
 
 def check_whole_images(record: Result, images: int) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from dfkdbench.bench import Prepared, Request, refuse_foreign_real_samples
+from dfkdbench.bench import Prepared, Request
+from dfkdbench.compatibility import refuse_foreign_real_samples
 from dfkdbench.config import Resolved, resolve
 from dfkdbench.datasets.images import ImageSet, TensorImages, make_resident
 from dfkdbench.datasets.loading import load_dataset
@@ -80,17 +81,19 @@ class Remade:
         """
         return [_find_teacher(planned.name, planned.sha256) for planned in self.plan.teachers]
 
-    def prepare(self, threads: int | None, device: str) -> Prepared:
+    def prepare(self, threads: int | None, device: str, plain: bool = False) -> Prepared:
         """All that a judge needs to run the plan.
 
         Args:
             threads: Of the worker, or None for all cores.
+            plain: Without the shortcuts.
         """
         request = Request(
             plugin=self.plan.plugin,
             dataset=self.plan.input.dataset,
             data_root=self.data_root,
             threads=threads or available_cores(),
+            plain=plain,
         )
         return Prepared(
             request,

@@ -18,6 +18,7 @@ from dfkdbench.judge import execute
 from dfkdbench.plan import Plan
 from dfkdbench.records import Result
 from dfkdbench.runfolder import RunFolder
+from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.teacherhost import teacher_process
 from dfkdbench.verification.checks import Findings
 from dfkdbench.verification.remake import Remade
@@ -89,7 +90,7 @@ def check_repetition(stored: Stored, remade: Remade, watch: Watch, findings: Fin
     with findings.failing(3, "repetition"):
         if not here(plan.device):
             raise DfkdbenchError(_NO_DEVICE.format(plan.device))
-        prepared = remade.prepare(stored.threads, plan.device)
+        prepared = remade.prepare(stored.threads, plan.device, plain=stored.shortcuts == frozenset())
         watch(
             f"repetition: {plan.student_steps:,} student steps, seed {plan.seed}; recorded {record.train_seconds:.0f} s"
         )
@@ -112,8 +113,9 @@ def compare(stored: Stored, again: Result) -> tuple[str, str]:
             return "", f"the same student to the bit, {again.accuracy_final:.2f} %"
         return f"the same student, but {again.accuracy_final:.2f} %, recorded {record.accuracy_final:.2f} %", ""
     both = f"recorded {record.accuracy_final:.2f} %, repeated {again.accuracy_final:.2f} %"
-    difference = other_machine(stored)
-    if not difference and stored.packages and stored.threads is not None:
+    known = bool(stored.packages) and stored.threads is not None
+    difference = other_machine(stored) or (_other_shortcuts(stored) if known else "")
+    if known and not difference:
         return (
             f"another student ({both}), where hardware, versions and number of threads ({stored.threads}) are the "
             "recorded ones and it must be the same to the bit",
@@ -124,6 +126,15 @@ def compare(stored: Stored, again: Result) -> tuple[str, str]:
     if claim.low <= again.accuracy_final <= claim.high:
         return "", f"{both}, within {claim}; another student, as may be: {why}"
     return f"{both}, outside {claim} ({why})", ""
+
+
+def _other_shortcuts(stored: Stored) -> str:
+    """How the record's shortcuts differ from those that a repetition can have here, or nothing."""
+    if stored.shortcuts is None:
+        return "the folder does not say with which shortcuts"
+    if stored.shortcuts in (frozenset(), frozenset(SHORTCUTS)):
+        return ""
+    return f"shortcuts {', '.join(SHORTCUTS)} here, {', '.join(sorted(stored.shortcuts))} there"
 
 
 def noise_like(images: ImageSet, device: torch.device | str) -> TensorImages:

@@ -30,6 +30,7 @@ class Stored:
         student: The bytes of its student, or None where the record promises none.
         threads: Of the worker, or None where no readable `launch.json` says.
         packages: Versions of packages, or nothing where no readable `env.json` says.
+        shortcuts: Of `dfkdbench.shortcuts`, or None where no readable `launch.json` says.
     """
 
     folder: RunFolder
@@ -38,6 +39,7 @@ class Stored:
     student: bytes | None
     threads: int | None
     packages: dict[str, str]
+    shortcuts: frozenset[str] | None
 
 
 def find_run(given: Path) -> RunFolder:
@@ -102,6 +104,15 @@ def read_threads(folder: RunFolder) -> int | None:
     except (IntegrityError, AttributeError):
         return None
     return threads if isinstance(threads, int) and 1 <= threads <= _MOST_THREADS else None
+
+
+def read_shortcuts(folder: RunFolder) -> frozenset[str] | None:
+    """Shortcuts that were in force, where the folder says."""
+    try:
+        names = _read_json(folder.launch).get("shortcuts")
+    except (IntegrityError, AttributeError):
+        return None
+    return frozenset(map(str, names)) if isinstance(names, list) else None
 
 
 def read_packages(folder: RunFolder) -> dict[str, str]:

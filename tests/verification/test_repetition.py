@@ -134,6 +134,17 @@ def test_level_3__the_claim_rests_on_seeds_of_the_same_settings_beside_the_run(f
     assert compare(stored, repeated(forged, accuracy - 4))[0]
 
 
+def test_level_3__a_record_of_other_shortcuts_is_one_of_another_machine(forged: Path) -> None:
+    accuracy = read(forged)["accuracy_final"]
+    launch = json.loads((forged / "launch.json").read_text(encoding="utf-8"))
+    assert "must be the same to the bit" in compare(stored_of(forged), repeated(forged, accuracy))[0]
+    for shortcuts, why in ((["one-of-later"], "one-of-later there"), (None, "does not say with which shortcuts")):
+        (forged / "launch.json").write_text(json.dumps(launch | {"shortcuts": shortcuts}), encoding="utf-8")
+        problem, fine = compare(stored_of(forged), repeated(forged, accuracy))
+        assert not problem
+        assert why in fine
+
+
 def test_level_3__a_run_that_ends_otherwise_is_told(forged: Path) -> None:
     again = repeated(forged, 0.0, status="diverged", error="the loss is NaN", accuracy_final=None)
     assert compare(stored_of(forged), again)[0] == "recorded as finished, ended as diverged now: the loss is NaN"

@@ -11,8 +11,10 @@ from torch.nn.utils import parametrizations
 from dfkdbench.errors import PlanError
 from dfkdbench.parts.generators.upsampling import UpsampledConvolution
 from dfkdbench.parts.options import ConvNetworkOptions, OutputActivation, OutputNorm
+from dfkdbench.precision import autocast, widen
 from dfkdbench.rng import seeded_initialisation
 from dfkdbench.seams import Setting
+from dfkdbench.shortcuts import is_taken
 
 
 class ConvNetwork(nn.Module):
@@ -28,13 +30,22 @@ class ConvNetwork(nn.Module):
         options: Widths, norms and activations.
         image_shape: (channels, height, width).
         inner_bias: Biases of the two convolutions before batch norms, where they have no effect.
+        precision: "fp32" or "bf16"; images are float32 either way.
 
     Raises:
         PlanError: A side is not divisible by the upsampling.
     """
 
-    def __init__(self, options: ConvNetworkOptions, image_shape: tuple[int, int, int], inner_bias: bool = True) -> None:
+    def __init__(
+        self,
+        options: ConvNetworkOptions,
+        image_shape: tuple[int, int, int],
+        inner_bias: bool = True,
+        precision: str = "fp32",
+    ) -> None:
         super().__init__()
+        self._precision = precision
+        self._memory_format = torch.channels_last if is_taken("channels-last") else torch.contiguous_format
         channels, height, width = image_shape
         stem, *widths = options.channels
         upsampling = 2 ** len(widths)
@@ -62,8 +73,9 @@ class ConvNetwork(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images (B, C, H, W) of latents (B, latent)."""
-        images: Tensor = self.layers(self.project(latents).view(-1, *self.first_shape))
-        return images
+        with autocast(self._precision, latents.device):
+            first = self.project(latents).view(-1, *self.first_shape)
+            return widen(self.layers(first.contiguous(memory_format=self._memory_format)))
 
 
 def build_network(options: ConvNetworkOptions, setting: Setting, inner_bias: bool = True) -> ConvNetwork:
@@ -73,8 +85,9 @@ def build_network(options: ConvNetworkOptions, setting: Setting, inner_bias: boo
         PlanError: A side of the images is not divisible by the upsampling.
     """
     with seeded_initialisation(setting.rng("generator.weights").initial_seed()):
-        network = ConvNetwork(options, setting.image_shape, inner_bias)
-    return network.to(setting.device).to(memory_format=torch.channels_last)
+        network = ConvNetwork(options, setting.image_shape, inner_bias, setting.precision)
+    layout = torch.channels_last if is_taken("channels-last") else torch.contiguous_format
+    return network.to(setting.device).to(memory_format=layout)
 
 
 def _convolution(convolution: nn.Conv2d, spectral_norm: bool) -> nn.Module:

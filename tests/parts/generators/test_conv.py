@@ -80,7 +80,7 @@ def test_conv_network__output_is_standardised_after_the_activation() -> None:
     variance = before.var(dim=(0, 2, 3), correction=0)
     assert images.mean(dim=(0, 2, 3)).abs().max() < 1e-5
     torch.testing.assert_close(
-        images.double().var(dim=(0, 2, 3), correction=0), variance / (variance + 1e-5), rtol=1e-5, atol=0
+        images.double().var(dim=(0, 2, 3), correction=0), variance / (variance + 1e-5), rtol=1e-4, atol=0
     )
 
 

@@ -1,0 +1,111 @@
+"""Runs side by side: how many fit onto this machine's cores, and how they are started, watched and stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from dfkdbench.bench import Prepared
+from dfkdbench.devices import available_cores, fitting_threads
+from dfkdbench.errors import ConfigError, DfkdbenchError
+from dfkdbench.judge import execute
+from dfkdbench.plan import Plan
+from dfkdbench.records import Result
+from dfkdbench.workerprocess import InterruptedRun, signals_to_all
+
+
+class Place(NamedTuple):
+    """What one worker gets of the machine.
+
+    Attributes:
+        threads: Of its own, or None where the run decides.
+        cores: Where it may run; anywhere where there are none.
+    """
+
+    threads: int | None
+    cores: tuple[int, ...] = ()
+
+
+def choose_places(jobs: str, threads: int | None, image_size: int) -> list[Place]:
+    """One place for every run that goes on at a time.
+
+    Args:
+        jobs: A number, or "auto" for as many as the cores are enough for.
+        threads: Of a worker, or None: where several share the machine, as its images are worth and cores allow.
+        image_size: Pixels a side.
+
+    Raises:
+        ConfigError: `jobs` is neither.
+    """
+    cores = available_cores()
+    if jobs != "auto" and not (jobs.isdecimal() and int(jobs) > 0):
+        raise ConfigError(f"--jobs takes a number of runs from 1 up, or auto; given '{jobs}'.")
+    fitting = max(1, cores // (threads or fitting_threads(image_size)))
+    count = fitting if jobs == "auto" else int(jobs)
+    if count == 1:
+        return [Place(threads)]
+    each = threads or max(1, min(fitting_threads(image_size), cores // count))
+    if count * each > cores or "sched_getaffinity" not in dir(os):
+        return [Place(each)] * count
+    mine = sorted(os.sched_getaffinity(0))
+    return [Place(each, tuple(mine[number * each : (number + 1) * each])) for number in range(count)]
+
+
+def execute_all(
+    plans: Sequence[Plan],
+    prepared: Prepared,
+    places: Sequence[Place],
+    rerun: bool,
+    finished: Callable[[Plan, Result], None],
+) -> tuple[list[Result], int | None]:
+    """Runs plans, as many at a time as there are places, or reads their records. For the main thread.
+
+    A stop signal asks every worker for a checkpoint, a second one kills them; no further run begins.
+
+    Args:
+        finished: Called with every record as it comes, from any thread.
+
+    Returns:
+        Records in the plans' order, and the exit code that a signal asks for, or None.
+
+    Raises:
+        DfkdbenchError: The first that a run gave, once the others have ended.
+    """
+    root = prepared.request.out.resolve()
+    free: SimpleQueue[Place] = SimpleQueue()
+    for place in places:
+        free.put(place)
+    with signals_to_all() as received, ThreadPoolExecutor(len(places)) as pool:
+
+        def work(plan: Plan) -> Result:
+            if received:
+                raise InterruptedRun(received[0])
+            place = free.get()
+            try:
+                own = replace(prepared, request=replace(prepared.request, threads=place.threads, cores=place.cores))
+                result = execute(plan, root, own.bench(plan), rerun)
+            finally:
+                free.put(place)
+            finished(plan, result)
+            return result
+
+        return _gather([pool.submit(work, plan) for plan in plans])
+
+
+def _gather(running: Sequence[Future[Result]]) -> tuple[list[Result], int | None]:
+    results, exit_code = [], None
+    errors: list[DfkdbenchError] = []
+    for future in running:
+        try:
+            results.append(future.result())
+        except InterruptedRun as stop:
+            exit_code = stop.exit_code
+        except DfkdbenchError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return results, exit_code

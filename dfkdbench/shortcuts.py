@@ -1,0 +1,29 @@
+"""Exact shortcuts: the same mathematics with its operations in another order, so that rounding is all they change.
+
+They are on, unless a run is started with `--plain`: then everything is computed as papers and their code write it. As
+with its number of threads, a process has one setting, made before anything is built. Like that number it is in
+the run's `launch.json` and in no run id. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+SHORTCUTS = {
+    "channels-last": "maps of convolutional generators, and of all networks in bf16, with channels innermost in memory",
+    "fused-optimizers": "one kernel for all parameters of an optimiser",
+    "merged-upsampling": "nearest upsampling and the 3 x 3 convolution behind it as one transposed convolution",
+}
+
+_on: frozenset[str] = frozenset(SHORTCUTS)
+
+
+def use_shortcuts(names: Collection[str]) -> None:
+    """Puts these and no others in force, for whatever this process builds from now on."""
+    global _on
+    _on = frozenset(names)
+
+
+def is_taken(name: str) -> bool:
+    """Whether a path of `SHORTCUTS` is in force."""
+    return name in _on

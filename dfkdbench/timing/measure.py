@@ -1,0 +1,123 @@
+"""What a round of a task costs here: seconds, samples, arithmetic against the device's peak, memory."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch.utils.flop_counter import FlopCounterMode
+
+from dfkdbench.assembly import Assembly
+from dfkdbench.environment import hardware_name
+from dfkdbench.plan import Plan
+from dfkdbench.timing.split import time_parts, wait_for
+from dfkdbench.timing.untrained import untrained_assembly
+
+_SIDES = {"cpu": 1024, "cuda": 8192}
+_PEAK_TRIES = 5
+
+
+class Cost(BaseModel):
+    """What `measure` found. Seconds are of a round: all its generator and student steps.
+
+    Attributes:
+        seconds: Median of the timed rounds.
+        parts: Seconds by part; see `dfkdbench.timing.split`.
+        student_samples: Images a round trains the student on.
+        teacher_queries: Images its teachers see, forward and backward each counted.
+        flops: Floating point operations of matrix products and convolutions; multiply and add are two.
+        peak_flops: Of them a second, in the best of some large square matrix products of that precision.
+        peak_memory_mb: CPU: of the whole process, its start included. Accelerator: of what is allocated on it.
+        graph: How the rounds are submitted to the device, and why.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plugin: str
+    dataset: str
+    pair: str
+    batch_size: int
+    precision: str
+    device: str
+    hardware: str
+    threads: int
+    seconds: float
+    parts: dict[str, float]
+    student_samples: int
+    teacher_queries: int
+    flops: float
+    peak_flops: float
+    peak_memory_mb: float
+    graph: str
+
+    @property
+    def utilisation(self) -> float:
+        """Achieved over peak, in percent."""
+        return 100 * self.flops / self.seconds / self.peak_flops
+
+
+def measure(plan: Plan, rounds: int) -> Cost:
+    """Times some rounds of a plan from `plan_untrained`, after one that warms up.
+
+    Replay memories fill as they go: what they cost later on is another question.
+    """
+    device = torch.device(plan.device)
+    with untrained_assembly(plan) as assembly:
+        assembly.loop.advance()
+        seconds = [_time_round(assembly) for _ in range(rounds)]
+        parts = time_parts(assembly, rounds)
+        before = assembly.meter.counters()
+        with FlopCounterMode(display=False) as counter:
+            assembly.loop.advance()
+        after = assembly.meter.counters()
+        return Cost(
+            plugin=plan.plugin,
+            dataset=plan.input.dataset,
+            pair=plan.pair,
+            batch_size=plan.recipe.batch_size,
+            precision=plan.recipe.precision,
+            device=plan.device,
+            hardware=hardware_name(plan.device),
+            threads=torch.get_num_threads(),
+            seconds=statistics.median(seconds),
+            parts=parts,
+            student_samples=after["student_samples"] - before["student_samples"],
+            teacher_queries=after["teacher_queries"] - before["teacher_queries"],
+            flops=float(counter.get_total_flops()),
+            peak_flops=peak_flops(device, plan.recipe.precision),
+            peak_memory_mb=peak_memory_mb(device),
+            graph="eager: this version captures no graph",
+        )
+
+
+def _time_round(assembly: Assembly) -> float:
+    wait_for(assembly.parts.device)
+    started = time.perf_counter()
+    assembly.loop.advance()
+    wait_for(assembly.parts.device)
+    return time.perf_counter() - started
+
+
+def peak_flops(device: torch.device, precision: str) -> float:
+    """Operations a second of the best of some large square matrix products in a precision, "fp32" or "bf16"."""
+    side = _SIDES.get(device.type, _SIDES["cpu"])
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = torch.ones(2, side, side, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(_PEAK_TRIES):
+        wait_for(device)
+        started = time.perf_counter()
+        left @ right
+        wait_for(device)
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory so far, in MiB: allocated on an accelerator, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
