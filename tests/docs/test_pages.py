@@ -48,7 +48,7 @@ def commands_in(page: Path) -> list[str]:
 def test_commands__exist_with_their_flags(page: Path) -> None:
     for line in commands_in(page):
         words = shlex.split(line)
-        if words[0] in ("plugin", "best"):  # another chapter's, and an example's
+        if words[0] == "best":  # an example's
             continue
         command = main.get_command(click.Context(main), words[0])
         assert command is not None, line
