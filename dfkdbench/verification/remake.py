@@ -146,7 +146,7 @@ def remake(plan: Plan, registry: Registry, data_root: Path | None) -> Remade:
         )
     recipe = _recipe_of(plan)
     models = (_model(registry, planned) for planned in (plan.teachers[0].model, plan.student))
-    teacher, student = (settle(model, dataset.item) for model in models)
+    teacher, student = (settle(model, dataset.item) if model.item.family else model for model in models)
     cell = Cell(dataset, teacher, student, plan.budget.name, budgets[plan.budget.name])
     again, resolved = _make(plan, registry, cell, method, recipe)
     if difference := first_difference(plan.model_dump(mode="json"), again.model_dump(mode="json")):
