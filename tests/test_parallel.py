@@ -18,6 +18,7 @@ from dfkdbench.devices import fitting_threads
 from dfkdbench.errors import ConfigError
 from dfkdbench.parallel import Place, choose_places
 from dfkdbench.records import read_result
+from dfkdbench.sandbox import END_ALL
 from dfkdbench.workerprocess import signals_to, signals_to_all
 
 SLEEPER = """
@@ -111,7 +112,7 @@ def test_signals__a_second_one_kills() -> None:
         watching.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
-        assert future.result() == -signal.SIGKILL
+        assert future.result() == -END_ALL
     process.stdout.close()
 
 

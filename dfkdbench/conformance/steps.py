@@ -82,9 +82,16 @@ class _Methods(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in READING_METHODS:
             self._reads.note(READING_METHODS[func])
-        elif func is Tensor.to and any(str(value) == "cpu" for value in (*args[1:], *(kwargs or {}).values())):
+        elif func is Tensor.to and "cpu" in [
+            value for value in (*args[1:], *(kwargs or {}).values()) if _is_text(value)
+        ]:
             self._reads.note('to("cpu")')
         return func(*args, **(kwargs or {}))
+
+
+def _names_the_host(value: object) -> bool:
+    """Whether code says "cpu" outright. The device of another tensor is the CPU here, whatever it is elsewhere."""
+    return isinstance(value, str) and value == "cpu"
 
 
 @contextmanager
@@ -92,7 +99,7 @@ def watched_host_reads() -> Iterator[HostReads]:
     """Notes every reading of a tensor on the host inside the block.
 
     Sees kernels that wait for the device on CUDA, and the methods that copy to the host. Not seen: what C++ extensions
-    and other libraries read through a pointer, and `tensor.data_ptr()`.
+    and other libraries read through a pointer, `tensor.data_ptr()`, and `to(device)` where that is the CPU by chance.
     """
     reads = HostReads()
     with _Methods(reads), _Kernels(reads):

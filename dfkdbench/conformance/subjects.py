@@ -42,6 +42,8 @@ class Subject:
 def find_subjects(registry: Registry, name: str, data_root: Path | None = None) -> list[Subject]:
     """Everything of a name, `distribution:name` included; or all that a distribution of that name brought.
 
+    A family of models is left out there: only a member of it can be built.
+
     Raises:
         UnknownNameError: There is nothing of that name.
         DfkdbenchError: Two distributions claim the name.
@@ -50,7 +52,7 @@ def find_subjects(registry: Registry, name: str, data_root: Path | None = None) 
         Subject(kind, spelling, owned, registry, data_root)
         for kind in KINDS
         for spelling, owned in registry.shelf(kind).items()
-        if owned.distribution == name and spelling.rpartition(":")[2] == owned.item.name
+        if owned.distribution == name and spelling.rpartition(":")[2] == owned.item.name and "*" not in spelling
     ]
     try:
         named = [

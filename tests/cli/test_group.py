@@ -89,7 +89,7 @@ def test_version() -> None:
 def test_unknown_command__names_the_nearest() -> None:
     done = CliRunner().invoke(main, ["lst", "methods"])
     assert done.exit_code == 2
-    assert done.stderr.startswith("Error: Unknown command 'lst'. Did you mean 'list'? There are: compare, dataset,")
+    assert done.stderr.startswith("Error: Unknown command 'lst'. Did you mean 'list'? There are: bench, compare,")
     assert "List them with: dfkdbench list commands" in done.stderr
 
 

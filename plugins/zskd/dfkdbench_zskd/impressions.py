@@ -48,7 +48,7 @@ class ImpressionsGenerator(PixelsGenerator):
         classes = self._concentrations.shape[1]
         chosen = self._concentrations[index // classes % len(BETAS), index % classes]
         with seeded_initialisation(derive_seed(self._target_seed, first)):
-            targets: Tensor = torch.distributions.Dirichlet(chosen).sample()
+            targets: Tensor = torch.distributions.Dirichlet(chosen, validate_args=False).sample()
         return targets.float().to(self._device_of_labels)
 
     def augment(self, images: Tensor, rng: torch.Generator) -> Tensor:
