@@ -82,9 +82,7 @@ class _Methods(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in READING_METHODS:
             self._reads.note(READING_METHODS[func])
-        elif func is Tensor.to and "cpu" in [
-            value for value in (*args[1:], *(kwargs or {}).values()) if _is_text(value)
-        ]:
+        elif func is Tensor.to and any(_names_the_host(value) for value in (*args[1:], *(kwargs or {}).values())):
             self._reads.note('to("cpu")')
         return func(*args, **(kwargs or {}))
 

@@ -21,7 +21,7 @@ READINGS = {
     "index": lambda tensor: [0, 1, 2][tensor.argmax().to(torch.int64)],
     "cpu": lambda tensor: tensor.cpu(),
     "to": lambda tensor: tensor.to("cpu"),
-    "to device": lambda tensor: tensor.to(device=torch.device("cpu")),
+    "to by keyword": lambda tensor: tensor.to(device="cpu"),
     "numpy": lambda tensor: tensor.numpy(),
     "tolist": lambda tensor: tensor.tolist(),
     "print": lambda tensor: repr(tensor),
@@ -32,6 +32,7 @@ READINGS = {
     "equal": lambda tensor: torch.equal(tensor, tensor),
 }
 HARMLESS = {
+    "to the device of another": lambda tensor: torch.ones(3).to(tensor.device) + torch.ones(3).to(device=tensor.device),
     "where": lambda tensor: torch.where(tensor > 0, tensor, 0),
     "fill": lambda tensor: tensor.masked_fill(tensor > 0, 0),
     "places": lambda tensor: tensor[torch.tensor([0, 2])],
