@@ -154,7 +154,7 @@ class Registry:
         distribution = entry_point.dist.name if entry_point.dist else "unknown"
         version = entry_point.dist.version if entry_point.dist else ""
         status = PluginStatus(entry_point.name, distribution, version, entry_point.module)
-        if distribution.lower() == CORE:  # whose code is trusted with more
+        if distribution.lower() == CORE and not status.module.startswith(f"{CORE}."):  # its code is trusted with more
             status.mark("broken", "its distribution goes by the suite's own name")
             self.plugins.append(status)
             return

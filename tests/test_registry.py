@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dfkdbench.errors import DfkdbenchError, UnknownNameError
-from dfkdbench.registry import Owned, Registry, Shelf
+from dfkdbench.registry import CORE, Owned, Registry, Shelf, load_registry
 
 Make = Callable[..., str]
 RegistryOf = Callable[[], Registry]
@@ -230,3 +230,10 @@ def test_shelf__unknown_name() -> None:
         "Unknown generator 'cnov'. Did you mean 'conv'? There is: conv. List them with: dfkdbench list generators"
     )
     assert caught.value.exit_code == 2
+
+
+def test_installed__the_suites_own_plugins_are_all_there() -> None:
+    """Those of the core's distribution too, which are found as everyone's are."""
+    ours = {status.name: status for status in load_registry().plugins if status.distribution == CORE}
+    assert {"dfkdbench", "local"} <= ours.keys()
+    assert {name: status.reason for name, status in ours.items() if status.status != "ok"} == {}
