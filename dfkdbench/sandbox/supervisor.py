@@ -15,6 +15,8 @@ from dfkdbench.sandbox.privileges import adopt_orphans, die_with_parent
 END_ALL = signal.SIGUSR1
 """Tells a supervisor to end its worker and what that started, at once."""
 
+_HANDLED = {signal.SIGINT, signal.SIGTERM, END_ALL}
+
 
 def go_on_supervised(held: Iterable[int] = ()) -> None:
     """Returns in a child process; this one stays behind, outside of the child's seal, until the child has ended.
@@ -36,8 +38,10 @@ def go_on_supervised(held: Iterable[int] = ()) -> None:
     die_with_parent(by=END_ALL)
     adopt_orphans()
     supervisor = os.getpid()
+    open_before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)  # none comes between the fork and its handler
     worker = os.fork()
     if worker == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, open_before)
         die_with_parent(supervisor)
         return
 
@@ -48,6 +52,7 @@ def go_on_supervised(held: Iterable[int] = ()) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(END_ALL, pass_on)
+    signal.pthread_sigmask(signal.SIG_SETMASK, open_before)
     for descriptor in held:
         os.close(descriptor)
     _, status = os.waitpid(worker, 0)

@@ -23,15 +23,17 @@ from dfkdbench.sandbox import go_on_supervised
 go_on_supervised()
 def say(*words): print(*words, flush=True)
 def leave():
+    here, there = os.pipe()
     child = os.fork()
     if child == 0:
         os.setsid()
         if os.fork() == 0:
-            say(os.getpid())
+            os.write(there, b"%d" % os.getpid())
             os.close(1)
             time.sleep(60)
         os._exit(0)
     os.waitpid(child, 0)
+    say(int(os.read(here, 20)))
 """
 
 
