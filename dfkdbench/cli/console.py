@@ -29,7 +29,7 @@ class Console:
     """Tells on standard error what is going on; standard output stays for results."""
 
     def __init__(self) -> None:
-        self._rich = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self.rich = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._plan: Plan | None = None
@@ -40,11 +40,11 @@ class Console:
 
     def __call__(self, line: str) -> None:
         """Prints a line."""
-        self._rich.print(line, markup=False)
+        self.rich.print(line, markup=False)
 
     def epoch(self, epoch: int, epochs: int, loss: float) -> None:
         """Moves the bar of a teacher's training; a plain line every tenth of it otherwise."""
-        if self._rich.is_terminal:
+        if self.rich.is_terminal:
             if self._progress is None:
                 self._open_bar("teacher")
             self._move_bar(epoch / epochs, f"loss {loss:.4f}")
@@ -89,7 +89,7 @@ class Console:
     def dfkdbench_run_started(self, run_id: str, isolation: str) -> None:
         """Says what is in force and opens the bar."""
         self(f"run      {run_id}, isolation: {isolation}")
-        if self._rich.is_terminal:
+        if self.rich.is_terminal:
             self._open_bar(f"seed {self._plan.seed if self._plan else 0}")
 
     @hookimpl
@@ -130,15 +130,7 @@ class Console:
             self(f"estimate about {total / 3600:.1f} hours on this device, going on.{self._suggestions}")
 
     def _open_bar(self, title: str) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        self._progress = Progress(*columns, console=self._rich, transient=True)
+        self._progress = bars(self.rich)
         self._task = self._progress.add_task(title, total=1.0, note="")
         self._progress.start()
 
@@ -180,3 +172,16 @@ def _smaller(plan: Plan, prepared: Prepared) -> str:
     if spec.pairs[-1] != plan.pair:
         hints.append(f"--pair {spec.pairs[-1]}")
     return f" Shorter: {' or '.join(hints)}." if hints else ""
+
+
+def bars(console: RichConsole) -> Progress:
+    """Progress bars of runs: each with a title, and a `note` behind it. They vanish when they are stopped."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    return Progress(*columns, console=console, transient=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console as RichConsole
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
 from dfkdbench.bench import Prepared
-from dfkdbench.cli.console import Console
+from dfkdbench.cli.console import Console, bars
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.parallel import Place, execute_all
 from dfkdbench.plan import Plan
@@ -21,13 +20,13 @@ _PLAIN_EVERY = 0.25
 class SideBySide:
     """An observer of several runs. Its calls come from a thread for each."""
 
-    def __init__(self, plans: Sequence[Plan], bars: bool, console: Console) -> None:
+    def __init__(self, plans: Sequence[Plan], console: Console) -> None:
         self._seeds = {plan.run_id: plan.seed for plan in plans}
         self._accuracies = dict.fromkeys(self._seeds, "")
         self._told = dict.fromkeys(self._seeds, 0.0)
         self._tasks: dict[str, TaskID] = {}
         self._console = console
-        self._progress = _bars() if bars else None
+        self._progress = bars(console.rich) if console.rich.is_terminal else None
 
     def __enter__(self) -> SideBySide:
         if self._progress is not None:
@@ -68,25 +67,13 @@ class SideBySide:
             self._progress.remove_task(self._tasks[run_id])
 
 
-def _bars() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    return Progress(*columns, console=RichConsole(stderr=True, highlight=False, soft_wrap=True), transient=True)
-
-
 def execute_side_by_side(
     plans: list[Plan], prepared: Prepared, places: Sequence[Place], console: Console, rerun: bool
 ) -> tuple[list[Result], int | None]:
     """Runs plans side by side and shows how far they are; see `dfkdbench.parallel.execute_all`."""
     root = prepared.request.out.resolve()
     console(f"jobs     {len(places)} at a time, {places[0].threads} thread(s) each")
-    watching = SideBySide(plans, RichConsole(stderr=True).is_terminal, console)
+    watching = SideBySide(plans, console)
     manager = prepared.registry.manager
     manager.register(watching, name="side by side")
     try:
