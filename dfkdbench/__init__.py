@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dfkdbench.api import load_results, run
     from dfkdbench.descriptors import API, Component, DatasetSpec, Method, ModelSpec, Preset, Tuning
     from dfkdbench.errors import DfkdbenchError
+    from dfkdbench.executors.descriptor import ExecutorSpec
     from dfkdbench.hookspecs import hookimpl
     from dfkdbench.recipe import (
         LossChoice,
@@ -41,6 +42,7 @@ _HOME = {
     "Preset": "descriptors",
     "Tuning": "descriptors",
     "DfkdbenchError": "errors",
+    "ExecutorSpec": "executors.descriptor",
     "hookimpl": "hookspecs",
     "LossChoice": "recipe",
     "OptimizerOptions": "recipe",
@@ -57,6 +59,7 @@ __all__ = [
     "Component",
     "DatasetSpec",
     "DfkdbenchError",
+    "ExecutorSpec",
     "LossChoice",
     "Method",
     "ModelSpec",

@@ -8,6 +8,8 @@ from dfkdbench.controls import CONTROLS
 from dfkdbench.datasets.specs import DATASETS
 from dfkdbench.descriptors import API as API
 from dfkdbench.descriptors import Component, DatasetSpec, Kind, Method, ModelSpec
+from dfkdbench.executors.descriptor import ExecutorSpec
+from dfkdbench.executors.specs import EXECUTORS
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.models.specs import MODELS
 from dfkdbench.parts.specs import COMPONENTS
@@ -57,3 +59,9 @@ def dfkdbench_models() -> Iterable[ModelSpec]:
 def dfkdbench_datasets() -> Iterable[DatasetSpec]:
     """The usual data sets."""
     return DATASETS
+
+
+@hookimpl
+def dfkdbench_executors() -> Iterable[ExecutorSpec]:
+    """This machine, a Ray cluster, SLURM."""
+    return EXECUTORS

@@ -8,6 +8,7 @@ from typing import Any
 import pluggy
 
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec
+from dfkdbench.executors.descriptor import ExecutorSpec
 
 PROJECT = "dfkdbench"
 ENTRY_POINT_GROUP = "dfkdbench"
@@ -49,6 +50,11 @@ def dfkdbench_models() -> Iterable[ModelSpec]:
 @hookspec
 def dfkdbench_datasets() -> Iterable[DatasetSpec]:
     """Data sets this plugin offers. Called once, as above. Their loaders run in the judge only."""
+
+
+@hookspec
+def dfkdbench_executors() -> Iterable[ExecutorSpec]:
+    """Places that this plugin can make the runs of a campaign in. Called once, as above."""
 
 
 @hookspec

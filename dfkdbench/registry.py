@@ -25,6 +25,7 @@ from dfkdbench.descriptors import (
     ModelSpec,
 )
 from dfkdbench.errors import DfkdbenchError, nearest, unknown_name
+from dfkdbench.executors.descriptor import ExecutorSpec
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ PLURAL = {
     "method": "methods",
     "model": "models",
     "dataset": "datasets",
+    "executor": "executors",
 }
 LIST_COMMANDS = {kind: f"dfkdbench list {plural}" for kind, plural in PLURAL.items()}
 
@@ -49,7 +51,12 @@ _COMPONENT_HOOKS = (
     "dfkdbench_replays",
     "dfkdbench_aggregators",
 )
-_KIND_OF_HOOK = {"dfkdbench_methods": Method, "dfkdbench_models": ModelSpec, "dfkdbench_datasets": DatasetSpec}
+_KIND_OF_HOOK = {
+    "dfkdbench_methods": Method,
+    "dfkdbench_models": ModelSpec,
+    "dfkdbench_datasets": DatasetSpec,
+    "dfkdbench_executors": ExecutorSpec,
+}
 _PROVIDED = frozenset({"images_with_gradient", "labels", "network", "latents", "readout"})
 
 
@@ -124,7 +131,7 @@ class Shelf(Generic[T]):
 
 
 class Registry:
-    """All parts, methods, models and data sets of the installed plugins.
+    """All parts, methods, models, data sets and executors of the installed plugins.
 
     Args:
         entry_points: Where plugins come from; by default what is installed.
@@ -137,6 +144,7 @@ class Registry:
         self.methods: Shelf[Method] = Shelf("method")
         self.models: Shelf[ModelSpec] = Shelf("model")
         self.datasets: Shelf[DatasetSpec] = Shelf("dataset")
+        self.executors: Shelf[ExecutorSpec] = Shelf("executor")
         self.plugins: list[PluginStatus] = []
         core = PluginStatus(CORE, CORE, __version__, builtin.__name__, api=API)
         self._admit(builtin, core)
@@ -209,8 +217,13 @@ class Registry:
             shelf.add(alias, owned)
 
     def shelf(self, kind: str) -> Shelf[Any]:
-        """The shelf of a kind: a component kind, "method", "model" or "dataset"."""
-        others: dict[str, Shelf[Any]] = {"method": self.methods, "model": self.models, "dataset": self.datasets}
+        """The shelf of a kind: a component kind, "method", "model", "dataset" or "executor"."""
+        others: dict[str, Shelf[Any]] = {
+            "method": self.methods,
+            "model": self.models,
+            "dataset": self.datasets,
+            "executor": self.executors,
+        }
         return others[kind] if kind in others else self.components[kind]
 
     def modules_of(self, distribution: str) -> list[Any]:
@@ -225,7 +238,7 @@ class Registry:
 def _kind_of(item: Any) -> str:
     if isinstance(item, Component):
         return item.kind
-    return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset"}[type(item)]
+    return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset", ExecutorSpec: "executor"}[type(item)]
 
 
 def _check_items(brought: Iterable[tuple[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from dfkdbench.compatibility import league_of, needed_access
 from dfkdbench.config import resolve
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import DfkdbenchError, unknown_name
+from dfkdbench.executors.descriptor import ExecutorSpec
 from dfkdbench.registry import PLURAL, Owned, Registry, load_registry
 from dfkdbench.teachers.store import TeacherStore
 
@@ -32,6 +34,7 @@ KINDS = (
     "combiners",
     "datasets",
     "models",
+    "executors",
     "teachers",
     "plugins",
 )
@@ -43,7 +46,8 @@ KINDS = (
 def list_kind(kind: str | None, as_json: bool) -> None:
     """List what is installed, of one KIND.
 
-    KIND is methods, generators, losses, replays, aggregators, combiners, datasets, models, teachers or plugins.
+    KIND is methods, generators, losses, replays, aggregators, combiners, datasets, models, executors, teachers or
+    plugins.
     Without it: how many there are of each.
     """
     registry = load_registry()
@@ -100,11 +104,12 @@ def _rows_of(registry: Registry, kind: str) -> list[Row]:
         "methods": _method_row,
         "models": _model_row,
         "datasets": _dataset_row,
+        "executors": _executor_row,
     }
     describe = special.get(kind, _component_row)
     shelf = registry.shelf(_KIND_OF[kind])
     entries = list(_without_aliases(shelf.items()))
-    if kind not in ("datasets", "models"):  # these two are registered in the order of their size
+    if kind not in ("datasets", "models", "executors"):  # these are registered in the order of their size
         entries.sort(key=lambda entry: entry[0])
     return [{"name": name, **describe(registry, owned)} for name, owned in entries]
 
@@ -161,6 +166,16 @@ def _dataset_row(registry: Registry, owned: Owned[DatasetSpec]) -> Row:
         "shape": f"{spec.channels}x{spec.image_size}x{spec.image_size}",
         "pair": spec.pairs[0],
         "tier": spec.default_budget,
+        "distribution": owned.distribution,
+        "summary": spec.summary,
+    }
+
+
+def _executor_row(registry: Registry, owned: Owned[ExecutorSpec]) -> Row:
+    spec = owned.item
+    ready = not spec.requires or importlib.util.find_spec(spec.requires) is not None
+    return {
+        "ready": "yes" if ready else f"needs dfkdbench[{spec.extra}]",
         "distribution": owned.distribution,
         "summary": spec.summary,
     }
