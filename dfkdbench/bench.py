@@ -177,10 +177,8 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
         DfkdbenchError: Anything asked for that is not there or does not fit.
     """
     registry = registry or load_registry()
-    method = registry.methods.get(request.plugin)
-    cell = _find_cell(registry, request)
+    method, cell, resolved = look_up(registry, request)
     spec = cell.dataset.item
-    resolved = _resolve(registry, method, cell, request)
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
@@ -205,6 +203,17 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     else:
         teachers = [source.of_seed(seed) for seed in range(request.teacher_count)]
     return Prepared(request, registry, method, resolved, cell, device, test_set, teachers, samples)
+
+
+def look_up(registry: Registry, request: Request) -> tuple[Owned[Method], Cell, Resolved]:
+    """The method, cell and recipe that a request names.
+
+    Raises:
+        DfkdbenchError: Anything of these that is not there or does not fit.
+    """
+    method = registry.methods.get(request.plugin)
+    cell = _find_cell(registry, request)
+    return method, cell, _resolve(registry, method, cell, request)
 
 
 def notify(registry: Registry, hook: str, participants: frozenset[str], **arguments: Any) -> None:

@@ -31,6 +31,7 @@ COMMANDS = {
     "sensitivity": LazyCommand(
         "dfkdbench.cli.sensitivity:sensitivity", "Vary loss weights and learning rates around methods' presets."
     ),
+    "sweep": LazyCommand("dfkdbench.cli.sweep:sweep", "Make the many runs of a campaign file, here or on a cluster."),
     "submit": LazyCommand("dfkdbench.cli.submit:submit", "Put finished runs onto a leaderboard."),
     "leaderboard": LazyCommand(
         "dfkdbench.cli.leaderboard:leaderboard", "Make, build, check, merge and compare leaderboards."
