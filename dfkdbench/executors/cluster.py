@@ -7,6 +7,7 @@ runs folder, nothing but an exit status comes back. Where they don't, the files 
 from __future__ import annotations
 
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from dfkdbench.recipe import Options
 from dfkdbench.runfolder import RunFolder
 
 _TOKEN = "token"
+_KNOCK_SECONDS = 10.0
 _LARGEST_FILE = 1 << 30
 _GO_ON = "Nothing finished is lost: the same command goes on where it was."
 
@@ -68,6 +70,7 @@ class RayExecutor:
         self._token = secrets.token_hex(16)
         write_atomically(folder / KEPT / _TOKEN, self._token)
         with self._cluster("can't be reached"):
+            _knock(options.address)
             ray.init(address=options.address, include_dashboard=False, log_to_driver=False, configure_logging=False)
         self._remote = ray.remote(
             num_cpus=each.threads, num_gpus=each.gpus, memory=int(each.memory_gb * 1e9), max_retries=0
@@ -132,6 +135,21 @@ class RayExecutor:
         except expected as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RunError(f"The Ray cluster {what}: {reason} {_GO_ON}") from None
+
+
+def _knock(address: str | None) -> None:
+    """Connects to an address once: Ray itself would try one where nothing listens for minutes.
+
+    Raises:
+        ConnectionError: Nothing listens there.
+    """
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(f"nothing answers at {address}: {error}.") from None
 
 
 def deliver(job: Job, folder: str, token: str) -> Delivery:
