@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dfkdbench.commands import Command
     from dfkdbench.descriptors import API, Component, DatasetSpec, Method, ModelSpec, Preset, Tuning
     from dfkdbench.errors import DfkdbenchError
+    from dfkdbench.executors.descriptor import ExecutorSpec
     from dfkdbench.hookspecs import hookimpl
     from dfkdbench.recipe import (
         LossChoice,
@@ -43,6 +44,7 @@ _HOME = {
     "Preset": "descriptors",
     "Tuning": "descriptors",
     "DfkdbenchError": "errors",
+    "ExecutorSpec": "executors.descriptor",
     "hookimpl": "hookspecs",
     "LossChoice": "recipe",
     "OptimizerOptions": "recipe",
@@ -60,6 +62,7 @@ __all__ = [
     "Component",
     "DatasetSpec",
     "DfkdbenchError",
+    "ExecutorSpec",
     "LossChoice",
     "Method",
     "ModelSpec",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 import warnings
@@ -235,7 +236,7 @@ def look_up(registry: Registry, request: Request) -> tuple[Owned[Method], Cell, 
         DfkdbenchError: Anything of these that is not there or does not fit.
     """
     method = registry.methods.get(request.plugin)
-    cell = _find_cell(registry, request)
+    cell = _find_cell(registry, request.dataset, request.pair, request.budget)
     return method, cell, _resolve(registry, method, cell, request)
 
 
@@ -259,12 +260,13 @@ def _copies_of_shipped_data() -> list[Path]:
     return [Path(place) / "datasets" / "data" for place in places]
 
 
-def _find_cell(registry: Registry, request: Request) -> Cell:
-    dataset = registry.datasets.get(request.dataset)
+@functools.lru_cache(maxsize=64)
+def _find_cell(registry: Registry, dataset_name: str, pair: str | None, budget: str | None) -> Cell:
+    """The cell of these names. Remembered, since its networks are built to be looked at."""
+    dataset = registry.datasets.get(dataset_name)
     spec = dataset.item
-    pair = request.pair or spec.pairs[0]
-    teacher, student = find_pair(registry, pair, spec.pairs)
-    budget_name = request.budget or spec.default_budget
+    teacher, student = find_pair(registry, pair or spec.pairs[0], spec.pairs)
+    budget_name = budget or spec.default_budget
     if budget_name not in spec.budgets:
         raise unknown_name("budget", budget_name, spec.budgets, f"dfkdbench describe {spec.name}")
     first, second = (settle(model, spec) for model in (teacher, student))

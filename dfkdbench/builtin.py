@@ -9,6 +9,8 @@ from dfkdbench.controls import CONTROLS
 from dfkdbench.datasets.specs import DATASETS
 from dfkdbench.descriptors import API as API
 from dfkdbench.descriptors import Component, DatasetSpec, Kind, Method, ModelSpec
+from dfkdbench.executors.descriptor import ExecutorSpec
+from dfkdbench.executors.specs import EXECUTORS
 from dfkdbench.hookspecs import hookimpl
 from dfkdbench.models.specs import MODELS, describe_timm
 from dfkdbench.parts.specs import COMPONENTS
@@ -64,3 +66,9 @@ def dfkdbench_datasets() -> Iterable[DatasetSpec]:
 def dfkdbench_commands() -> Iterable[Command]:
     """The commands of the core."""
     return COMMANDS
+
+
+@hookimpl
+def dfkdbench_executors() -> Iterable[ExecutorSpec]:
+    """This machine, a Ray cluster, SLURM."""
+    return EXECUTORS

@@ -32,6 +32,7 @@ COMMANDS = (
         "dfkdbench.cli.sensitivity:sensitivity",
         "Vary loss weights and learning rates around methods' presets.",
     ),
+    Command("sweep", "dfkdbench.cli.sweep:sweep", "Make the many runs of a campaign file, here or on a cluster."),
     Command("bench", "dfkdbench.cli.timing:bench", "Time the steps of a task: by part, against the device's peak."),
     Command("submit", "dfkdbench.cli.submit:submit", "Put finished runs onto a leaderboard."),
     Command(

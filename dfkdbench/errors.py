@@ -48,6 +48,12 @@ class RunError(DfkdbenchError):
     exit_code = 1
 
 
+class BusyError(RunError):
+    """Something that another process works on at this moment. Exit code 3, so that who starts many runs can tell."""
+
+    exit_code = 3
+
+
 def unknown_name(kind: str, given: str, known: Iterable[str], command: str) -> UnknownNameError:
     """Says what was given, what there is, the nearest match and the command that lists the choices."""
     return UnknownNameError(f"Unknown {kind} '{given}'.{nearest(given, known)} {choices(known, command)}")

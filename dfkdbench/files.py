@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dfkdbench.errors import IntegrityError, RunError
+from dfkdbench.errors import BusyError, IntegrityError, RunError
 
 
 def sha256_of(data: bytes) -> str:
@@ -126,13 +126,13 @@ def exclusive_lock(path: Path, busy: str) -> Iterator[None]:
     """Holds a lock file for the block; the lock goes away with the process, however it ends.
 
     Raises:
-        RunError: Another process holds it; the message is `busy`.
+        BusyError: Another process holds it; the message is `busy`.
     """
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(busy) from None
+            raise BusyError(busy) from None
         yield
 
 

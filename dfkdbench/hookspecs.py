@@ -9,6 +9,7 @@ import pluggy
 
 from dfkdbench.commands import Command
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec
+from dfkdbench.executors.descriptor import ExecutorSpec
 
 PROJECT = "dfkdbench"
 ENTRY_POINT_GROUP = "dfkdbench"
@@ -58,6 +59,11 @@ def dfkdbench_commands() -> Iterable[Command]:
 
     A command's own module is imported when the command is asked for. A name of the core's is refused.
     """
+
+
+@hookspec
+def dfkdbench_executors() -> Iterable[ExecutorSpec]:
+    """Places that this plugin can make the runs of a campaign in. Called once, as above."""
 
 
 @hookspec

@@ -86,7 +86,8 @@ def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result
         root: The folder of all runs.
 
     Raises:
-        RunError: Another process works on the run, the worker was killed, or the disk is full; the run can resume.
+        BusyError: Another process works on the run.
+        RunError: The worker was killed, or the disk is full; the run can resume.
         InterruptedRun: SIGINT or SIGTERM came; the run left a checkpoint.
     """
     folder = RunFolder(root / plan.run_id)

@@ -18,6 +18,7 @@ from dfkdbench.commands import Command
 from dfkdbench.crashes import CrashLog
 from dfkdbench.descriptors import API, Component, DatasetSpec, Kind, Method, ModelSpec
 from dfkdbench.errors import DfkdbenchError, UnknownNameError, unknown_name
+from dfkdbench.executors.descriptor import ExecutorSpec
 from dfkdbench.offers import check_items, refuse_core_commands
 from dfkdbench.places import home_folder
 from dfkdbench.pluginstatus import CRASHED, PluginStatus, other_api
@@ -37,8 +38,9 @@ PLURAL = {
     "model": "models",
     "dataset": "datasets",
     "command": "commands",
+    "executor": "executors",
 }
-KINDS = ("method", *COMPONENT_KINDS, "dataset", "model")
+KINDS = ("method", *COMPONENT_KINDS, "dataset", "model", "executor")
 LIST_COMMANDS = {kind: f"dfkdbench list {plural}" for kind, plural in PLURAL.items()}
 
 _COMPONENT_HOOKS = (
@@ -52,6 +54,14 @@ _KIND_OF_HOOK = {
     "dfkdbench_models": ModelSpec,
     "dfkdbench_datasets": DatasetSpec,
     "dfkdbench_commands": Command,
+    "dfkdbench_executors": ExecutorSpec,
+}
+_KIND_OF_ITEM = {
+    Method: "method",
+    ModelSpec: "model",
+    DatasetSpec: "dataset",
+    Command: "command",
+    ExecutorSpec: "executor",
 }
 
 
@@ -122,7 +132,7 @@ class ModelShelf(Shelf[ModelSpec]):
 
 
 class Registry:
-    """All parts, methods, models, data sets and commands of the installed plugins.
+    """All parts, methods, models, data sets, commands and executors of the installed plugins.
 
     Args:
         entry_points: Where plugins come from; by default what is installed.
@@ -140,6 +150,7 @@ class Registry:
         self.models = ModelShelf("model")
         self.datasets: Shelf[DatasetSpec] = Shelf("dataset")
         self.commands: Shelf[Command] = Shelf("command")
+        self.executors: Shelf[ExecutorSpec] = Shelf("executor")
         self.plugins: list[PluginStatus] = []
         core = PluginStatus(CORE, CORE, __version__, builtin.__name__, api=API)
         self._admit(builtin, core)
@@ -224,12 +235,13 @@ class Registry:
             shelf.add(alias, owned)
 
     def shelf(self, kind: str) -> Shelf[Any]:
-        """The shelf of a kind: a component kind, "method", "model", "dataset" or "command"."""
+        """The shelf of a kind: a component kind, "method", "model", "dataset", "command" or "executor"."""
         others: dict[str, Shelf[Any]] = {
             "method": self.methods,
             "model": self.models,
             "dataset": self.datasets,
             "command": self.commands,
+            "executor": self.executors,
         }
         return others[kind] if kind in others else self.components[kind]
 
@@ -261,7 +273,7 @@ class Registry:
 def _kind_of(item: Any) -> str:
     if isinstance(item, Component):
         return item.kind
-    return {Method: "method", ModelSpec: "model", DatasetSpec: "dataset", Command: "command"}[type(item)]
+    return _KIND_OF_ITEM[type(item)]
 
 
 @functools.cache

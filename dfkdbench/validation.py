@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from dfkdbench.errors import ConfigError, choices, nearest
 
+DESCRIBE = "dfkdbench describe NAME"
+
 
 def validate_options(model: type[BaseModel], options: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Options with every default filled in, checked strictly.
@@ -25,8 +27,11 @@ def validate_options(model: type[BaseModel], options: Mapping[str, Any], prefix:
     return checked.model_dump(mode="json")
 
 
-def validate(model: type[BaseModel], tree: dict[str, Any], prefix: str) -> Any:
+def validate(model: type[BaseModel], tree: dict[str, Any], prefix: str, command: str = DESCRIBE) -> Any:
     """A model made of a tree, by the strict rules of JSON: `true` is no number and 1 no truth value.
+
+    Args:
+        command: What lists the keys there are.
 
     Raises:
         ConfigError: One line for each wrong key or value.
@@ -38,15 +43,15 @@ def validate(model: type[BaseModel], tree: dict[str, Any], prefix: str) -> Any:
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(model, problem, prefix) for problem in error.errors())) from None
+        raise ConfigError("\n".join(_explain(model, problem, prefix, command) for problem in error.errors())) from None
 
 
-def _explain(model: type[BaseModel], problem: Any, prefix: str) -> str:
+def _explain(model: type[BaseModel], problem: Any, prefix: str, command: str) -> str:
     location = [str(step) for step in problem["loc"]]
     key = prefix + ".".join(step for step in location if step != "options")
     if problem["type"] == "extra_forbidden":
         known = _fields_at(model, location[:-1])
-        return f"Unknown key '{key}'.{nearest(location[-1], known)} {keys_of(known)}"
+        return f"Unknown key '{key}'.{nearest(location[-1], known)} {keys_of(known, command)}"
     return f"{key}: given {json.dumps(problem['input'], default=str)}, expected: {problem['msg']}."
 
 
@@ -67,9 +72,9 @@ def check_field(model: type[BaseModel], name: str, key: str) -> None:
         raise ConfigError(f"Unknown key '{key}'.{nearest(name, model.model_fields)} {keys_of(model.model_fields)}")
 
 
-def keys_of(names: Iterable[str]) -> str:
+def keys_of(names: Iterable[str], command: str = DESCRIBE) -> str:
     """A sentence with the keys there are and the command that lists them."""
-    return choices(names, "dfkdbench describe NAME")
+    return choices(names, command)
 
 
 def _fill_nested(default: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:

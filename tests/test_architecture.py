@@ -37,7 +37,7 @@ DISTINCT_METHODS = {
 }
 METHODS_THAT_ARE_WORDS = {"fast", "mad", "adi", "sse", "dream"}
 JUDGE_SIDE = {"judge", "intake", "control", "bench", "api", "evaluate", "readout"}
-JUDGE_SIDE_PACKAGES = {"teachers", "cli", "datasets", "verification", "figures", "conformance"}
+JUDGE_SIDE_PACKAGES = {"teachers", "cli", "datasets", "verification", "figures", "conformance", "campaigns"}
 
 
 def plugin_names() -> set[str]:

@@ -226,7 +226,7 @@ def test_stop__ctrl_c_exits_130_and_keeps_finished_seeds(tmp_path):
 def test_lock__a_second_run_of_the_same_id_is_refused(tmp_path):
     first = start("--plugin", "noise", *LONG, out=tmp_path)
     worker_of(first)
-    _, stderr = run("--plugin", "noise", *LONG, out=tmp_path, expect=1)
+    _, stderr = run("--plugin", "noise", *LONG, out=tmp_path, expect=3)
     assert "worked on by another process" in stderr
     first.terminate()
     first.communicate(timeout=60)

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
-from dfkdbench.cli.optionrows import OptionRow, component_rows, recipe_rows
+from dfkdbench.cli.optionrows import OptionRow, component_rows, model_rows, recipe_rows
 from dfkdbench.cli.output import in_one_line, names, print_facts, print_json, print_table
 from dfkdbench.compatibility import league_of, needed_access
 from dfkdbench.config import resolve
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec, Preset, Tuning
 from dfkdbench.errors import ConfigError, unknown_name
+from dfkdbench.executors.choosing import options_of
+from dfkdbench.executors.descriptor import ExecutorSpec
 from dfkdbench.pairs import find_pair
 from dfkdbench.registry import Owned, Registry, load_registry
 from dfkdbench.tuning import in_words
@@ -31,7 +33,7 @@ Entry = dict[str, Any]
 @click.option("--budget", metavar="TIER", help="The tier, where it is not the data set's default.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object for each thing of that name.")
 def describe(name: str, dataset: str | None, pair: str | None, budget: str | None, as_json: bool) -> None:
-    """Show what NAME is (method, part, data set or model), with every option it takes.
+    """Show what NAME is (method, part, data set, model or executor), with every option it takes.
 
     Option keys are spelled as `run --set KEY=VALUE` takes them.
     """
@@ -84,6 +86,9 @@ def _describe_one(registry: Registry, kind: str, owned: Owned[Any], cell: Cell) 
         entry["options"] = [asdict(row) for row in component_rows(item)]
     elif isinstance(item, ModelSpec):
         entry["facts"] = _model_facts(item)
+    elif isinstance(item, ExecutorSpec):
+        entry["facts"] = {"summary": item.summary, "version": item.version, "extra": item.extra}
+        entry["options"] = [asdict(row) for row in model_rows(options_of(item))]
     else:
         entry["facts"] = _dataset_facts(item)
     return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from dfkdbench.compatibility import league_of, needed_access
 from dfkdbench.config import resolve
 from dfkdbench.descriptors import Component, DatasetSpec, Method, ModelSpec
 from dfkdbench.errors import DfkdbenchError, unknown_name
+from dfkdbench.executors.descriptor import ExecutorSpec
 from dfkdbench.registry import PLURAL, Owned, Registry, load_registry
 from dfkdbench.teachers.store import TeacherStore
 
@@ -34,6 +36,7 @@ KINDS = (
     "datasets",
     "models",
     "commands",
+    "executors",
     "teachers",
     "plugins",
 )
@@ -46,7 +49,7 @@ def list_kind(kind: str | None, as_json: bool) -> None:
     """List what is installed, of one KIND.
 
     KIND is methods, generators, losses, replays, aggregators, combiners, datasets, models, commands,
-    teachers or plugins.
+    executors, teachers or plugins.
     Without it: how many there are of each.
     """
     registry = load_registry()
@@ -105,11 +108,12 @@ def _rows_of(registry: Registry, kind: str) -> list[Row]:
         "models": _model_row,
         "datasets": _dataset_row,
         "commands": _command_row,
+        "executors": _executor_row,
     }
     describe = special.get(kind, _component_row)
     shelf = registry.shelf(_KIND_OF[kind])
     entries = list(_without_aliases(shelf.items()))
-    if kind not in ("datasets", "models", "commands"):  # these are registered in the order of size or use
+    if kind not in ("datasets", "models", "commands", "executors"):  # these are registered in the order of size or use
         entries.sort(key=lambda entry: entry[0])
     return [{"name": name, **describe(registry, owned)} for name, owned in entries]
 
@@ -173,6 +177,16 @@ def _dataset_row(registry: Registry, owned: Owned[DatasetSpec]) -> Row:
 
 def _command_row(registry: Registry, owned: Owned[Command]) -> Row:
     return {"distribution": owned.distribution, "summary": owned.item.summary}
+
+
+def _executor_row(registry: Registry, owned: Owned[ExecutorSpec]) -> Row:
+    spec = owned.item
+    ready = not spec.requires or importlib.util.find_spec(spec.requires) is not None
+    return {
+        "ready": "yes" if ready else f"needs dfkdbench[{spec.extra}]",
+        "distribution": owned.distribution,
+        "summary": spec.summary,
+    }
 
 
 def plugin_rows(registry: Registry) -> list[Row]:

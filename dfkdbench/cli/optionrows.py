@@ -47,6 +47,12 @@ def component_rows(component: Component) -> list[OptionRow]:
     return list(_model_rows(component.options, prefix, defaults, defaults, lambda key: DEFAULT))
 
 
+def model_rows(model: type[BaseModel]) -> list[OptionRow]:
+    """The options of a model by itself."""
+    defaults = _defaults_of(model)
+    return list(_model_rows(model, "", defaults, defaults, lambda key: DEFAULT))
+
+
 def recipe_rows(method: Method, resolved: Resolved) -> list[OptionRow]:
     """Every option of a method and of its parts, with the values of a cell."""
     origin_of = _Origins(method, resolved)

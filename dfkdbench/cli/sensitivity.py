@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfkdbench.cli.output import print_remark
-from dfkdbench.cli.run import execute_shown, parse_seeds
+from dfkdbench.cli.run import execute_shown
 from dfkdbench.errors import DfkdbenchError
+from dfkdbench.seeds import parse_seeds
 
 if TYPE_CHECKING:
     from dfkdbench.cli.console import Console

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dfkdbench.descriptors import DatasetSpec, ModelSpec
 from dfkdbench.errors import IntegrityError, PlanError
-from dfkdbench.teachers.card import TeacherBundle, hash_file, teacher_name
+from dfkdbench.teachers.card import RecipeKind, TeacherBundle, hash_file, teacher_name
 from dfkdbench.teachers.store import LIST_COMMAND, TeacherStore
 
 
@@ -58,9 +58,13 @@ class TeacherSource:
 
     def of_seed(self, seed: int) -> TeacherBundle:
         """The teacher of that seed, trained now where there is none."""
-        store = TeacherStore.default()
-        found = store.find(self.dataset.name, self.arch.name, seed, None if self.smoke else "standard")
-        return self._checked(found) if found is not None else self._train(store, seed)
+        return self.at_hand(seed) or self._train(TeacherStore.default(), seed)
+
+    def at_hand(self, seed: int) -> TeacherBundle | None:
+        """The teacher of that seed, where there is one."""
+        kind: RecipeKind | None = None if self.smoke else "standard"
+        found = TeacherStore.default().find(self.dataset.name, self.arch.name, seed, kind)
+        return self._checked(found) if found is not None else None
 
     def _checked(self, bundle: TeacherBundle) -> TeacherBundle:
         """The bundle, where its weights are the pinned ones; a damaged teacher is refused before anything runs.

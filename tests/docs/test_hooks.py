@@ -33,10 +33,11 @@ OFFERED = {
     "dfkdbench_models": ("model", "ModelSpec('toy', 'toy:make', 'Toy.')"),
     "dfkdbench_datasets": ("dataset", "replace(DIGITS, name='toy')"),
     "dfkdbench_commands": ("command", "Command('toy', 'toy:make', 'Toy.')"),
+    "dfkdbench_executors": ("executor", "ExecutorSpec('toy', 'toy:make', 'toy:Options', 'Toy.')"),
 }
 OFFER = """
     from dataclasses import replace
-    from dfkdbench import Command, Component, Method, ModelSpec, Recipe, hookimpl
+    from dfkdbench import Command, Component, ExecutorSpec, Method, ModelSpec, Recipe, hookimpl
     from dfkdbench.datasets.specs import DIGITS
 
     API = 1
