@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -59,7 +59,7 @@ def training_process(
     """
     write_json(folder.launch, launch.model_dump(mode="json"))
     module = "dfkdbench.worker" if plan.side == "worker" else "dfkdbench.control"
-    with folder.worker_log.open("ab") as log:
+    with folder.worker_log.open("ab") as log, on_cores(launch.cores):
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, str(folder.root), *map(str, ends)],
             stdin=subprocess.DEVNULL,
@@ -72,13 +72,25 @@ def training_process(
             start_new_session=True,
         )
     try:
-        if launch.cores:
-            os.sched_setaffinity(process.pid, launch.cores)
         yield process
     finally:
         end(process)
         if process.stdout is not None:
             process.stdout.close()
+
+
+@contextmanager
+def on_cores(cores: Collection[int]) -> Iterator[None]:
+    """Keeps this thread to some cores for the block, and with it what it starts from its first moment on."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

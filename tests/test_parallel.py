@@ -19,7 +19,7 @@ from dfkdbench.errors import ConfigError
 from dfkdbench.parallel import Place, choose_places
 from dfkdbench.records import read_result
 from dfkdbench.sandbox import END_ALL
-from dfkdbench.workerprocess import signals_to, signals_to_all
+from dfkdbench.workerprocess import on_cores, signals_to, signals_to_all
 
 SLEEPER = """
 import signal, sys, time
@@ -114,6 +114,17 @@ def test_signals__a_second_one_kills() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert future.result() == -END_ALL
     process.stdout.close()
+
+
+def test_cores__hold_for_what_is_started_from_its_first_moment_and_for_nothing_else() -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    tell = [sys.executable, "-c", "import os; print(sorted(os.sched_getaffinity(0)))"]
+    with on_cores((mine[-1],)):
+        held = subprocess.run(tell, stdout=subprocess.PIPE, check=True, text=True).stdout
+    assert held.strip() == str([mine[-1]])
+    assert sorted(os.sched_getaffinity(0)) == mine
+    with on_cores(()):
+        assert sorted(os.sched_getaffinity(0)) == mine
 
 
 def run_digits(out: Path, *arguments: str) -> subprocess.Popen[str]:
