@@ -78,6 +78,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     help="Runs side by side, each on cores of its own; auto: as many as the cores are enough for.",
 )
 @click.option(
+    "--processes",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Processes that do each run together, on a GPU each; the run id is another than with one.",
+)
+@click.option(
+    "--batch-statistics",
+    type=click.Choice(["process", "synchronised"]),
+    help="Of the student's batch norms with several processes: by each one's share, or by the whole batch (default).",
+)
+@click.option(
     "--plain", is_flag=True, help="Without exact shortcuts: the same mathematics, rounded otherwise, and slower."
 )
 @click.option(
@@ -122,6 +134,10 @@ def run(
     from dfkdbench.observers import observing
     from dfkdbench.registry import load_registry
 
+    if given["processes"] > 1 and jobs != "1":
+        raise ConfigError(
+            "--jobs puts runs of one process side by side; --processes has several do one. Give one of them."
+        )
     console = Console()
     common = {**given, "seeds": parse_seeds(seeds), "teacher_count": teachers, "config_file": config}
     planned = _prepare_all([Request(plugin=plugin, **common) for plugin in dict.fromkeys(plugins)], console)
