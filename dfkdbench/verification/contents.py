@@ -110,6 +110,8 @@ def _disagreement(record: Result, plan: Plan) -> str:
         "league": plan.league,
         "device": plan.device,
         "teacher_sha256": plan.teachers[0].sha256,
+        "processes": plan.processes,
+        "batch_statistics": plan.batch_statistics,
     }
     if record.status == "finished":
         expected["readout"] = plan.readout.name if plan.readout else None

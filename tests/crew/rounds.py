@@ -42,8 +42,9 @@ def main(folder: Path, cases: list[tuple[str, dict[str, Any], int]]) -> None:
         torch.manual_seed(0)
         run = assembly.Assembly(prepared.plan(0), weights, torch.device("cpu"), crew=crew)
         for _ in range(rounds):
-            run.loop.advance()
-            crew.settle(run.student)
+            if not run.loop.done:
+                run.loop.advance()
+                crew.settle(run.student)
         state = sha256_of(dump_tree(run.state_dict()))
         (folder / f"{name}.{crew.rank}.txt").write_text(state, encoding="utf-8")
         if crew.leads:
