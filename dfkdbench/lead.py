@@ -29,7 +29,8 @@ def lead(root: Path, launch: Mapping[str, Any], in_force: str) -> int:
         launch: How the worker was started.
         in_force: The isolation. What the kernel closed stays so in the processes; an audit hook they install anew.
     """
-    write_json(RunFolder(root).handed_launch, launch)
+    folder = RunFolder(root)
+    write_json(folder.handed_launch, launch)
     os.environ.update(_HERE)
     config = LaunchConfig(
         min_nodes=1,
@@ -42,7 +43,7 @@ def lead(root: Path, launch: Mapping[str, Any], in_force: str) -> int:
     )
     kind = "audit" if in_force.startswith("audit") else "none"
     try:
-        elastic_launch(config, sys.executable)("-P", "-m", "dfkdbench.rank", str(root), kind)
+        elastic_launch(config, sys.executable)("-P", "-m", "dfkdbench.rank", str(folder.scratch), kind)
     except SignalException:
         return EXIT_CHECKPOINTED
     except ChildFailedError as error:

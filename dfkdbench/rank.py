@@ -1,6 +1,7 @@
-"""One of several processes of a run: `python -P -m dfkdbench.rank RUN_FOLDER KIND`, started by `dfkdbench.lead`.
+"""One of several processes of a run: `python -P -m dfkdbench.rank SCRATCH KIND`, started by `dfkdbench.lead`.
 
-It starts inside the seal that the kernel keeps. KIND is "audit" where a hook in the interpreter is all there is.
+It starts inside the seal that the kernel keeps. SCRATCH is that of the run's folder; KIND is "audit" where a hook in
+the interpreter is all there is.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from dfkdbench.plan import Plan
 
 
-def main(root: Path, kind: str) -> int:
+def main(scratch: Path, kind: str) -> int:
     """Runs this process's share of the plan of a run folder; returns the exit code."""
-    folder = RunFolder(root)
+    folder = RunFolder(scratch.parent)
     launch = json.loads(folder.handed_launch.read_text(encoding="utf-8"))
     seal(Policy.from_json(launch["policy"]), "audit" if kind == "audit" else "none", several=True)
     from dfkdbench.plan import Plan

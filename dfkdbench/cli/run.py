@@ -135,9 +135,7 @@ def run(
     from dfkdbench.registry import load_registry
 
     if given["processes"] > 1 and jobs != "1":
-        raise ConfigError(
-            "--jobs puts runs of one process side by side; --processes has several do one. Give one of them."
-        )
+        raise ConfigError("--jobs puts runs side by side, and --processes has several do one. Give one of the two.")
     console = Console()
     common = {**given, "seeds": parse_seeds(seeds), "teacher_count": teachers, "config_file": config}
     planned = _prepare_all([Request(plugin=plugin, **common) for plugin in dict.fromkeys(plugins)], console)
