@@ -31,7 +31,7 @@ from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import SandboxError, expand, worker_policy
 from dfkdbench.sandbox.worker import SHARED_MEMORY
 from dfkdbench.session import Launch, TeacherLaunch
-from dfkdbench.sharing import BatchStatistics, Sharing, check_machine
+from dfkdbench.sharing import BatchStatistics, check_machine, sharing_of
 from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.teachers.card import TeacherBundle
 from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
@@ -100,9 +100,8 @@ class Prepared:
         """The plan of a seed."""
         hashes = {bundle.card.name: bundle.card.sha256 for bundle in self.teachers}
         samples = self.readout_samples.fingerprint() if self.readout_samples else None
-        sharing = Sharing(self.request.processes, self.request.batch_statistics)
         chosen = (self.method, self.resolved, self.cell, hashes, seed, self.device)
-        return make_plan(*chosen, self.test_set.fingerprint(), samples, sharing)
+        return make_plan(*chosen, self.test_set.fingerprint(), samples, sharing_of(self.request))
 
     def with_settings(self, settings: Sequence[str]) -> Prepared:
         """The same with further "key=value" settings; nothing is loaded again.
@@ -208,8 +207,7 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
-    sharing = Sharing(request.processes, request.batch_statistics)
-    draft = make_plan(method, resolved, cell, stand_ins, 0, device, "", sharing=sharing)
+    draft = make_plan(method, resolved, cell, stand_ins, 0, device, "", sharing=sharing_of(request))
     check_machine(draft, request.isolation)
     if "final_layer" in draft.access:
         check_final_layer(cell.teacher, spec)

@@ -9,13 +9,16 @@ computes, and one sum over the processes gives the gradient that one process wou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from dfkdbench.errors import IntegrityError, PlanError, RunError
 from dfkdbench.signals import BatchStatistics, Signal
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 _DIGITS_AT_ONCE = 12
 """Hexadecimal digits that a float64 holds exactly."""
@@ -86,13 +89,15 @@ class SharedCrew(Crew):
     """The processes of the default group of `torch.distributed`; every one makes the same calls in the same order.
 
     Args:
+        store: Of the group, to count in.
         averages: Whether batch norms normalise by the share of each process, so that running statistics differ.
 
     Raises:
         LostProcessError: From any call, where another process has ended.
     """
 
-    def __init__(self, averages: bool) -> None:
+    def __init__(self, store: Store, averages: bool) -> None:
+        self._store = store
         self.rank, self.size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self._averages = averages
 
@@ -157,14 +162,13 @@ class SharedCrew(Crew):
         differing = self.sum(torch.tensor([float(first != own)]))
         if differing.item():
             raise IntegrityError(
-                f"The {self.size} processes of the run no longer have the same {what}. A part or the device gives "
-                "other numbers for the same input. Run it with one process."
+                f"The {self.size} processes of the run have not the same {what}: they started from different "
+                "files, or a part or the device gives other numbers for the same input. Run it with one process."
             )
 
     def may_end(self) -> bool:
         """The first that asks."""
-        store = torch.distributed.distributed_c10d._get_default_store()
-        return bool(_together(store.add, "ends", 1) == 1)
+        return bool(_together(self._store.add, "ends", 1) == 1)
 
     def rows(self, count: int) -> slice:
         """Which rows of `count` are this process's."""

@@ -47,6 +47,6 @@ def lead(root: Path, launch: Mapping[str, Any], in_force: str) -> int:
     except SignalException:
         return EXIT_CHECKPOINTED
     except ChildFailedError as error:
-        codes = {failure.exitcode for failure in error.failures.values()} - {EXIT_LOST}
-        return codes.pop() if len(codes) == 1 and min(codes) > 0 else EXIT_LOST
+        codes = {failure.exitcode for failure in error.failures.values() if failure.exitcode > 0} - {EXIT_LOST}
+        return codes.pop() if len(codes) == 1 else EXIT_LOST
     return EXIT_FINISHED

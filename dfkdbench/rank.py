@@ -41,13 +41,16 @@ def join(plan: Plan) -> SharedCrew:
     """
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     from dfkdbench.crew import SharedCrew
     from dfkdbench.files import canonical_json, sha256_of
 
     accelerated = torch.device(plan.device).type == "cuda"
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if accelerated else "gloo")
-    crew = SharedCrew(averages=plan.batch_statistics == "process")
+    store, rank, size = next(rendezvous("env://"))
+    backends = "cpu:gloo,cuda:nccl" if accelerated else "gloo"
+    distributed.init_process_group(backends, store=store, rank=rank, world_size=size)
+    crew = SharedCrew(store, averages=plan.batch_statistics == "process")
     if accelerated:
         torch.cuda.set_device(crew.place(plan.device))
     crew.check_same("plan", sha256_of(canonical_json(plan.model_dump(mode="json")).encode()))

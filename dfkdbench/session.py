@@ -190,7 +190,7 @@ class Session:
             write_atomically(self.folder.raw_samples, images)
 
     def _end(self, status: str, error: str) -> int:
-        if self.crew.may_end():
+        if self.crew.leads if status == "finished" else self.crew.may_end():
             with suppress(DivergedError):
                 self._report("end", status=status, error=error)
         return EXIT_FINISHED if status == "finished" else EXIT_ENDED_WITH_STATUS
@@ -250,6 +250,7 @@ class Session:
     def _resume(self) -> None:
         """Takes up the newest checkpoint, or starts from nothing."""
         saved = sorted(self.folder.checkpoints.glob("[0-9]*-*.safetensors"))
+        self.crew.check_same("checkpoint", sha256_of("".join(path.name for path in saved[-1:]).encode()))
         if not saved:
             return
         path = saved[-1]

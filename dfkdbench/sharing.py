@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from dfkdbench.errors import PlanError
 
 if TYPE_CHECKING:
+    from dfkdbench.bench import Request
     from dfkdbench.plan import Plan
 
 
@@ -30,6 +31,11 @@ class Sharing(NamedTuple):
 
 
 ONE_PROCESS = Sharing()
+
+
+def sharing_of(request: Request) -> Sharing:
+    """What was asked for."""
+    return Sharing(request.processes, request.batch_statistics)
 
 
 def check_sharing(plan: Plan) -> None:

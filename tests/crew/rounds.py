@@ -37,7 +37,7 @@ def main(folder: Path, cases: list[tuple[str, dict[str, Any], int]]) -> None:
         fields["settings"] = tuple(fields.get("settings", ()))
         prepared = prepare(Request(dataset="digits", budget="smoke", device="cpu", **fields, **sharing), Console())
         weights = [bundle.weights for bundle in prepared.teachers]
-        crew = SharedCrew(averages=statistics == "process") if SIZE > 1 else ALONE
+        crew = SharedCrew(torch.distributed.HashStore(), averages=statistics == "process") if SIZE > 1 else ALONE
         torch.set_default_dtype(torch.float64)
         torch.manual_seed(0)
         run = assembly.Assembly(prepared.plan(0), weights, torch.device("cpu"), crew=crew)

@@ -17,7 +17,7 @@ import pytest
 COMMON = ("--plugin", "random-generator", "--generator", "conv", "--loss", "one_hot=1")
 STEPS = ("--set", "phases.distil.generator_steps=1")
 CELL = ("--dataset", "digits", "--pair", "resnet_s:resnet_xs", "--budget", "smoke", "--threads", "1", "--device", "cpu")
-SLOWLY = ("--checkpoint-seconds", "0", "--set", "batch_size=8")
+SLOWLY = ("--checkpoint-seconds", "0", "--set", "batch_size=32")
 PATIENCE_SECONDS = 120
 
 
