@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dfkdbench.access import Teacher, limit_teacher, remote_teacher
+from dfkdbench.batchstatistics import synchronise
+from dfkdbench.crew import ALONE, Crew, SharedCrew
 from dfkdbench.descriptors import SIGNALS
 from dfkdbench.errors import PlanError
 from dfkdbench.loop import Loop, StandardLoop
@@ -81,6 +83,7 @@ class Assembly:
         weights: Paths of the teachers' weights, in the plan's order.
         real: Labelled real samples, for controls on the judge's side only.
         pipes: To the teachers' own process, where they have one.
+        crew: The processes that do the run.
     """
 
     def __init__(
@@ -90,12 +93,15 @@ class Assembly:
         device: torch.device,
         real: Batch | None = None,
         pipes: Pipes | None = None,
+        crew: Crew = ALONE,
     ) -> None:
         self.plan = plan
         self.streams = RandomStreams(plan.seed, device)
         self.meter = Meter(plan.limits)
         self.student = place(build_student(plan), plan.recipe.precision, device)
         self.meter.watch(self.student)
+        if isinstance(crew, SharedCrew) and plan.batch_statistics == "synchronised":
+            synchronise(self.student, crew)
         if pipes is None:
             self.teacher_networks = networks = build_teachers(plan, weights, device)
             teachers = tuple(limit_teacher(network, plan.access, self.meter) for network in networks)
@@ -132,6 +138,7 @@ class Assembly:
             device=device,
             precision=plan.recipe.precision,
             student_update=plan.recipe.student_update,
+            crew=crew,
         )
         self.parts = parts
         self.loop: Loop = (import_target(plan.loop) if plan.loop else StandardLoop)(parts)

@@ -32,6 +32,7 @@ from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import SandboxError, expand, worker_policy
 from dfkdbench.sandbox.worker import SHARED_MEMORY
 from dfkdbench.session import Launch, TeacherLaunch
+from dfkdbench.sharing import BatchStatistics, check_machine, sharing_of
 from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.teachers.card import TeacherBundle
 from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
@@ -52,6 +53,7 @@ class Request:
         cores: Where the worker may run; anywhere where there are none.
         plain: Without the shortcuts of `dfkdbench.shortcuts`.
         checkpoint_seconds: Seconds between checkpoints.
+        processes: With `batch_statistics`, see `dfkdbench.sharing.Sharing`.
     """
 
     plugin: str
@@ -77,6 +79,8 @@ class Request:
     plain: bool = False
     isolation: str = "auto"
     checkpoint_seconds: float = 30.0
+    processes: int = 1
+    batch_statistics: BatchStatistics | None = None
 
 
 @dataclass
@@ -96,9 +100,9 @@ class Prepared:
     def plan(self, seed: int) -> Plan:
         """The plan of a seed."""
         hashes = {bundle.card.name: bundle.card.sha256 for bundle in self.teachers}
-        fingerprint = self.test_set.fingerprint()
         samples = self.readout_samples.fingerprint() if self.readout_samples else None
-        return make_plan(self.method, self.resolved, self.cell, hashes, seed, self.device, fingerprint, samples)
+        chosen = (self.method, self.resolved, self.cell, hashes, seed, self.device)
+        return make_plan(*chosen, self.test_set.fingerprint(), samples, sharing_of(self.request))
 
     def with_settings(self, settings: Sequence[str]) -> Prepared:
         """The same with further "key=value" settings; nothing is loaded again.
@@ -127,7 +131,7 @@ class Prepared:
     def _launch(self, plan: Plan, folder: RunFolder, temporary: Path, apart: Path) -> Launch:
         """Start parameters; a run that was started before keeps those that rounding depends on."""
         request = self.request
-        threads = request.threads or fitting_threads(plan.input.image_size)
+        threads = request.threads or max(1, fitting_threads(plan.input.image_size) // plan.processes)
         shortcuts = () if request.plain else tuple(SHORTCUTS)
         if folder.launch.exists():
             before = read_json(folder.launch)
@@ -154,6 +158,7 @@ class Prepared:
             report_seconds=0.5,
             isolation=request.isolation,
             cores=request.cores,
+            processes=plan.processes,
             policy=self._policy(plan, folder, (folder.plan, folder.launch, *weights), own),
             teacher=teacher,
             data_root=str(request.data_root) if plan.side == "judge" and request.data_root else None,
@@ -203,7 +208,8 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     device = choose_device(request.device)
     # A plan with stand-in hashes refuses what can't work before any data is loaded or teacher trained.
     stand_ins = dict.fromkeys(map(str, range(request.teacher_count)), "")
-    draft = make_plan(method, resolved, cell, stand_ins, 0, device, "")
+    draft = make_plan(method, resolved, cell, stand_ins, 0, device, "", sharing=sharing_of(request))
+    check_machine(draft, request.isolation)
     if "final_layer" in draft.access:
         check_final_layer(cell.teacher, spec)
     readout = draft.readout

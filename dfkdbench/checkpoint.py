@@ -17,14 +17,23 @@ _SCALARS = (bool, int, float, str, type(None))
 
 
 def save_tree(tree: Any, path: Path) -> None:
-    """Writes a tree of dicts, lists, tuples, tensors, numbers, strings and None, atomically.
+    """Writes what `dump_tree` makes of a tree, atomically.
+
+    Raises:
+        TypeError: As there.
+    """
+    write_atomically(path, dump_tree(tree))
+
+
+def dump_tree(tree: Any) -> bytes:
+    """A file of a tree of dicts, lists, tuples, tensors, numbers, strings and None.
 
     Raises:
         TypeError: Something else is in the tree; the message names the place.
     """
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_pack(tree, tensors, "state"))
-    write_atomically(path, save(tensors, metadata={"tree": skeleton}))
+    return save(tensors, metadata={"tree": skeleton})
 
 
 def load_tree(path: Path) -> Any:

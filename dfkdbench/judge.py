@@ -35,7 +35,7 @@ from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
 from dfkdbench.records import HeadFigures, Result, read_result, summarise
 from dfkdbench.runfolder import RunFolder
-from dfkdbench.session import EXIT_DISK, Launch, run_session
+from dfkdbench.session import EXIT_DISK, EXIT_LOST, Launch, run_session
 from dfkdbench.teacherhost import TeacherHost, teacher_process
 from dfkdbench.tuning import Provenance
 from dfkdbench.weights import load_weights, parse_weights
@@ -179,6 +179,11 @@ class _Trial:
             raise IntegrityError(self.intake.refusal)
         if returncode == EXIT_DISK:
             raise RunError(_FULL_DISK.format(self.plan.run_id, self.folder.root))
+        if self.intake.end is None and returncode == EXIT_LOST:
+            raise RunError(
+                f"One of the {self.plan.processes} processes of {self.plan.run_id} was lost, and the others with it; "
+                f"what they said is in {self.folder.worker_log}. The run resumes with the same command."
+            )
         if self.intake.end is None:
             raise RunError(
                 f"The worker of {self.plan.run_id} ended without a word (exit status {returncode}); its output is in "

@@ -15,7 +15,7 @@ from dfkdbench.answers import Answer
 from dfkdbench.learning import LearningLoss
 from dfkdbench.loopparts import LoopParts
 from dfkdbench.plan import PlannedPhase
-from dfkdbench.seams import Batch, NetworkGenerator, Signal, View, read_signal
+from dfkdbench.seams import Batch, NetworkGenerator, Signal, View
 from dfkdbench.studentupdates import build_student_update
 
 
@@ -86,7 +86,7 @@ class ImageObjective:
         student.train(self._student_training)
         student.requires_grad_(False)
         try:
-            return read_signal(student, images, self._losses.student_wants)
+            return self._parts.read_student(student, images, self._losses.student_wants)
         finally:
             student.requires_grad_(True)
 

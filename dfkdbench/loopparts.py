@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from dfkdbench.access import Teacher
 from dfkdbench.answers import Answer
+from dfkdbench.crew import ALONE, Crew
 from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import Stepper
 from dfkdbench.plan import PlannedPhase
 from dfkdbench.precision import autocast
 from dfkdbench.recipe import StudentUpdateOptions
-from dfkdbench.seams import Aggregator, Combiner, Generator, Loss, Replay, Signal
+from dfkdbench.seams import Aggregator, Combiner, Generator, Loss, Network, Replay, Signal, read_signal
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class LoopParts:
     Attributes:
         teachers: Called on images, each gives its signal within the run's access. Their networks are withheld.
         target_wants: What student losses and replay want of the teachers.
+        crew: The processes that do the run.
     """
 
     phases: tuple[PlannedPhase, ...]
@@ -76,6 +79,7 @@ class LoopParts:
     device: torch.device
     precision: str
     student_update: StudentUpdateOptions = field(default_factory=StudentUpdateOptions)
+    crew: Crew = ALONE
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of forward passes in the recipe's precision."""
@@ -83,7 +87,12 @@ class LoopParts:
 
     def read_teachers(self, images: Tensor, wants: frozenset[str]) -> tuple[Signal, ...]:
         """One forward pass of each teacher."""
-        return tuple(teacher(images, wants) for teacher in self.teachers)
+        with self.meter.question(len(images)):
+            return tuple(self.crew.read(images, partial(teacher, wants=wants)) for teacher in self.teachers)
+
+    def read_student(self, student: Network, images: Tensor, wants: frozenset[str]) -> Signal:
+        """One forward pass of the student, or of what stands for it."""
+        return self.crew.read_student(images, lambda share: read_signal(student, share, wants))
 
     def aggregate(self, signals: Sequence[Signal]) -> Signal:
         """The aggregated signal, withheld where the teachers' are."""

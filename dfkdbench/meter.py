@@ -31,6 +31,7 @@ class Meter:
     def __init__(self, limits: Mapping[str, int] | None = None) -> None:
         self._limits = dict(limits or {})
         self._watching = True
+        self._asked: int | None = None
         self.student_steps = 0
         self.student_samples = 0
         self.teacher_queries = 0
@@ -45,8 +46,18 @@ class Meter:
             OverBudgetError: The budget has no more queries.
         """
         backward = images.requires_grad and torch.is_grad_enabled()
-        self.teacher_queries += images.shape[0] * (1 + backward)
+        count = images.shape[0] if self._asked is None else self._asked
+        self.teacher_queries += count * (1 + backward)
         self._check("teacher_queries", self.teacher_queries)
+
+    @contextmanager
+    def question(self, images: int) -> Iterator[None]:
+        """Counts every teacher's pass inside as one over that many images, of which this process may have a share."""
+        self._asked = images
+        try:
+            yield
+        finally:
+            self._asked = None
 
     @contextmanager
     def student_step(self, images: int | None = None) -> Iterator[None]:

@@ -16,6 +16,7 @@ from dfkdbench.files import canonical_json, sha256_of
 from dfkdbench.recipe import Phase, PlannedRecipe
 from dfkdbench.registry import Owned
 from dfkdbench.rounds import count_rounds, evaluation_points
+from dfkdbench.sharing import ONE_PROCESS, BatchStatistics, Sharing, check_sharing
 
 ENGINE = "2"
 """Changes whenever the standard loop gives other numbers for the same plan."""
@@ -99,6 +100,8 @@ class Plan(_Frozen):
         side: "worker", or "judge" for controls that train on real samples.
         readout_samples_sha256: Fingerprint of the labelled real samples that a readout is fitted on. Not written where
             there is no readout, so that it enters the id of no other run.
+        processes: How many do the run together. Not written where there is one, for the same reason.
+        batch_statistics: See `dfkdbench.sharing.Sharing`. None where there is one process.
     """
 
     protocol: str
@@ -128,12 +131,16 @@ class Plan(_Frozen):
     side: Literal["worker", "judge"]
     test_set_sha256: str
     readout_samples_sha256: str | None = None
+    processes: int = 1
+    batch_statistics: BatchStatistics | None = None
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         tree: dict[str, Any] = write(self)
         if tree["readout_samples_sha256"] is None:
             del tree["readout_samples_sha256"]
+        if tree["processes"] == 1:
+            del tree["processes"], tree["batch_statistics"]
         return tree
 
     @property
@@ -199,6 +206,7 @@ def make_plan(
     device: str,
     test_set_sha256: str,
     readout_samples_sha256: str | None = None,
+    sharing: Sharing = ONE_PROCESS,
 ) -> Plan:
     """Checks that the parts fit each other and the teacher, and counts rounds, steps and snapshots.
 
@@ -255,7 +263,10 @@ def make_plan(
         side="judge" if trains_on_real_samples(method.item, resolved) else "worker",
         test_set_sha256=test_set_sha256,
         readout_samples_sha256=readout_samples_sha256,
+        processes=sharing.processes,
+        batch_statistics=sharing.settled(),
     )
+    check_sharing(plan)
     return plan
 
 

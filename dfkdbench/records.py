@@ -88,6 +88,8 @@ class Result(BaseModel):
     `changed_settings` and `tuning` are those of `Provenance`, and None in a record that does not say. They are what
     the method's package said when the run ended; no hash holds them, and `dfkdbench.tuning.changed_settings` finds the
     former again from the plan.
+
+    `processes` is how many did the run together; `batch_statistics` are then those of `dfkdbench.sharing.Sharing`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -137,6 +139,8 @@ class Result(BaseModel):
     synthetic_frechet: float | None = None
     changed_settings: tuple[str, ...] | None = None
     tuning: tuple[Tuning, ...] | None = None
+    processes: int = 1
+    batch_statistics: str | None = None
 
     @property
     def tuned(self) -> bool | None:
@@ -209,6 +213,8 @@ def summarise(
         **(asdict(images) if images else {}),
         changed_settings=provenance.changed if provenance else None,
         tuning=provenance.tunings if provenance else None,
+        processes=plan.processes,
+        batch_statistics=plan.batch_statistics,
     )
 
 

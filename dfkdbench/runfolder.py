@@ -25,6 +25,11 @@ class RunFolder:
         return self.root / "launch.json"
 
     @property
+    def handed_launch(self) -> Path:
+        """A copy of it that the worker makes, for the processes of a run that has several: they start sealed."""
+        return self.scratch / "launch.json"
+
+    @property
     def teacher_launch(self) -> Path:
         """How the teachers' own process is started, where they have one. Closed to the worker."""
         return self.root / "teacher.json"

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from dfkdbench.access import explain
 from dfkdbench.assembly import Assembly
 from dfkdbench.budgets import OVER_BUDGET, OverBudgetError, over_budget
-from dfkdbench.checkpoint import load_tree, save_tree
+from dfkdbench.checkpoint import dump_tree, load_tree
+from dfkdbench.crew import ALONE, Crew, LostProcessError
 from dfkdbench.devices import prepare_torch
 from dfkdbench.errors import IntegrityError, PlanError, RunError
 from dfkdbench.files import read_no_follow, sha256_of, write_atomically
@@ -37,6 +38,7 @@ EXIT_FINISHED = 0
 EXIT_ENDED_WITH_STATUS = 65
 EXIT_DISK = 74
 EXIT_CHECKPOINTED = 75
+EXIT_LOST = 76
 
 
 class TeacherLaunch(BaseModel):
@@ -72,6 +74,8 @@ class Launch(BaseModel):
     cores: tuple[int, ...] = ()
     """Where the process may run; anywhere where there are none."""
     teacher: TeacherLaunch | None = Field(default=None, exclude=True)
+    processes: int = 1
+    """Those of the plan."""
     data_root: str | None = None
     """Given to controls on the judge's side only; None for every sealed worker."""
 
@@ -86,22 +90,30 @@ class Session:
     Args:
         real: Labelled real samples, for controls only.
         pipes: To the teachers' own process, where they have one.
+        crew: The processes that do the run. The first of them alone writes, and all go by its clock.
     """
 
     def __init__(
-        self, plan: Plan, folder: RunFolder, launch: Launch, real: Batch | None = None, pipes: Pipes | None = None
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        launch: Launch,
+        real: Batch | None = None,
+        pipes: Pipes | None = None,
+        crew: Crew = ALONE,
     ) -> None:
         self._started = self._last_report = self._last_checkpoint = time.monotonic()
-        self.plan, self.folder, self.launch = plan, folder, launch
-        self._stop = False
+        self.plan, self.folder, self.launch, self.crew = plan, folder, launch, crew
+        self._asked_to_stop = self._stop = False
         self._seconds_before = 0.0
         self._snapshots = 0
-        self.device = torch.device(plan.device)
+        self.device = crew.place(plan.device)
         prepare_torch(self.device, launch.threads, launch.shortcuts)
         torch.manual_seed(plan.seed)
         weights = [Path(path) for path in launch.teacher_weights]
-        self.assembly = Assembly(plan, weights, self.device, real, pipes)
+        self.assembly = Assembly(plan, weights, self.device, real, pipes, crew)
         self._resume()
+        self._elapsed = self._seconds_before
 
     def run(self) -> int:
         """Runs to the end, to a stop signal or to a failure; returns the exit code."""
@@ -126,31 +138,46 @@ class Session:
 
     def request_stop(self, *_: object) -> None:
         """Asks for a checkpoint and an end after the current round."""
-        self._stop = True
+        self._asked_to_stop = True
 
     def _advance_until_done(self) -> None:
-        loop, launch = self.assembly.loop, self.launch
+        loop = self.assembly.loop
+        self._read_clock()
         while not loop.done and not self._stop:
             loop.advance()
+            self.crew.settle(self.assembly.student)
+            report_due, checkpoint_due = self._read_clock()
             self._hand_out_snapshots()
-            now = time.monotonic()
             self._check_seconds()
-            if now - self._last_report >= launch.report_seconds:
+            if report_due:
                 self._report("progress")
-                self._last_report = now
-            if now - self._last_checkpoint >= launch.checkpoint_seconds:
+                self._last_report = time.monotonic()
+            if checkpoint_due:
                 self._save_checkpoint()
                 self._last_checkpoint = time.monotonic()
 
+    def _read_clock(self) -> tuple[bool, bool]:
+        """Whether a report and a checkpoint are due. Where there are several processes all learn the same."""
+        now = time.monotonic()
+        report, checkpoint, stop, self._elapsed = self.crew.agree(
+            now - self._last_report >= self.launch.report_seconds,
+            now - self._last_checkpoint >= self.launch.checkpoint_seconds,
+            self._asked_to_stop,
+            self._seconds_before + now - self._started,
+        )
+        self._stop = bool(stop)
+        return bool(report), bool(checkpoint)
+
     def _check_seconds(self) -> None:
-        seconds, limit = self._seconds(), self.plan.budget.device_seconds
+        seconds, limit = self._elapsed, self.plan.budget.device_seconds
         if seconds > limit and not self.assembly.loop.done:
             raise OverBudgetError(over_budget("device_seconds", seconds, limit))
 
     def _hand_out_snapshots(self) -> None:
         points = self.plan.evaluate_at
         while self._snapshots < len(points) and self.assembly.meter.student_steps >= points[self._snapshots]:
-            write_atomically(self.folder.snapshot(self._snapshots), dump_weights(self.assembly.student))
+            if self.crew.leads:
+                write_atomically(self.folder.snapshot(self._snapshots), dump_weights(self.assembly.student))
             weights = [tensor for tensor in self.assembly.student.state_dict().values() if tensor.is_floating_point()]
             if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
                 raise DivergedError("The student's weights are not finite any more.")
@@ -159,11 +186,13 @@ class Session:
 
     def _hand_out_samples(self) -> None:
         images = sample_images(self.assembly.generator, self.plan.input, self.plan.recipe.batch_size)
-        write_atomically(self.folder.raw_samples, images)
+        if self.crew.leads:
+            write_atomically(self.folder.raw_samples, images)
 
     def _end(self, status: str, error: str) -> int:
-        with suppress(DivergedError):
-            self._report("end", status=status, error=error)
+        if self.crew.leads if status == "finished" else self.crew.may_end():
+            with suppress(DivergedError):
+                self._report("end", status=status, error=error)
         return EXIT_FINISHED if status == "finished" else EXIT_ENDED_WITH_STATUS
 
     def _report(self, event: str, **more: object) -> None:
@@ -178,7 +207,8 @@ class Session:
             **more,
             "losses": {name: value for name, value in means.items() if math.isfinite(value)},
         }
-        append_line(self.folder.reports, line)
+        if self.crew.leads or event == "end":
+            append_line(self.folder.reports, line)
         broken = sorted(name for name, value in means.items() if not math.isfinite(value))
         if broken:
             raise DivergedError(f"Not finite: {', '.join(broken)}.")
@@ -201,11 +231,15 @@ class Session:
         state = {
             "assembly": self.assembly.state_dict(),
             "snapshots": self._snapshots,
-            "seconds": self._seconds(),
+            "seconds": self._elapsed,
         }
+        data = dump_tree(state)
+        digest = sha256_of(data)[:16]
+        self.crew.check_same("state", digest)
+        if not self.crew.leads:
+            return
         pending = self.folder.checkpoints / "pending.safetensors"
-        save_tree(state, pending)
-        digest = sha256_of(pending.read_bytes())[:16]
+        write_atomically(pending, data)
         steps = self.assembly.meter.student_steps + self.assembly.meter.generator_steps
         kept = self.folder.checkpoints / f"{steps:012d}-{digest}.safetensors"
         pending.replace(kept)
@@ -216,6 +250,7 @@ class Session:
     def _resume(self) -> None:
         """Takes up the newest checkpoint, or starts from nothing."""
         saved = sorted(self.folder.checkpoints.glob("[0-9]*-*.safetensors"))
+        self.crew.check_same("checkpoint", sha256_of("".join(path.name for path in saved[-1:]).encode()))
         if not saved:
             return
         path = saved[-1]
@@ -228,26 +263,37 @@ class Session:
         self.assembly.load_state_dict(state["assembly"])
         self._snapshots = state["snapshots"]
         self._seconds_before = state["seconds"]
-        append_line(self.folder.reports, {"event": "resumed", "student_steps": self.assembly.meter.student_steps})
+        if self.crew.leads:
+            append_line(self.folder.reports, {"event": "resumed", "student_steps": self.assembly.meter.student_steps})
 
 
 def run_session(
-    folder: RunFolder, plan: Plan, launch: Launch, real: Batch | None = None, pipes: Pipes | None = None
+    folder: RunFolder,
+    plan: Plan,
+    launch: Launch,
+    real: Batch | None = None,
+    pipes: Pipes | None = None,
+    crew: Crew = ALONE,
 ) -> int:
     """Builds and runs a session; failures of plugins become a status in the report, never a lost record."""
     session = None
     try:
-        session = Session(plan, folder, launch, real, pipes)
+        session = Session(plan, folder, launch, real, pipes, crew)
         signal.signal(signal.SIGTERM, session.request_stop)
         return session.run()
+    except LostProcessError:
+        traceback.print_exc()
+        return EXIT_LOST
     except Exception as error:  # whatever a plugin raises is the run's result, not the suite's crash
         begun = session is not None and session.has_trained
         if isinstance(error, IntegrityError | PlanError) and not begun:  # what a part sees when built or first called
-            append_line(folder.reports, {"event": "refused", "error": error.message})
+            if crew.may_end():
+                append_line(folder.reports, {"event": "refused", "error": error.message})
             return EXIT_ENDED_WITH_STATUS
         traceback.print_exc()
         if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
             return EXIT_DISK
         status = OVER_BUDGET if isinstance(error, OverBudgetError) else "failed"
-        append_line(folder.reports, {"event": "end", "status": status, "error": explain(error, plan.access)[:2000]})
+        if crew.may_end():
+            append_line(folder.reports, {"event": "end", "status": status, "error": explain(error, plan.access)[:2000]})
         return EXIT_ENDED_WITH_STATUS

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from dfkdbench.answers import Answer
 from dfkdbench.loopparts import LoopParts
-from dfkdbench.seams import Batch, Network, Taps, View, read_signal
+from dfkdbench.seams import Batch, Network, Taps, View
 
 ACQUISITION, RETENTION = "acquisition", "retention"
 """What reports call the student's loss on the fresh images, and that on the replayed ones after the virtual step."""
@@ -50,6 +50,7 @@ class StudentUpdate(ABC):
             objective = self._objective(batch, answer, fresh)
             parts.student_stepper.zero_grad()
             torch.autograd.backward(objective.total)
+            parts.crew.sum_gradients(parts.student_stepper.parameters)
             parts.student_stepper.step()
         parts.meter.add(objective.terms)
 
@@ -61,7 +62,7 @@ class StudentUpdate(ABC):
         """The weighted student losses of a network, from one forward pass."""
         losses = self._parts.student_losses
         with self._parts.autocast():
-            student = read_signal(network, batch.images, losses.student_wants)
+            student = self._parts.read_student(network, batch.images, losses.student_wants)
         view = View(batch.images, answer.target, answer.teachers, student, batch.labels)
         terms = {name: loss(view) for name, loss in losses.losses.items()}
         return Objective(torch.stack([losses.weights[name] * term for name, term in terms.items()]).sum(), terms)

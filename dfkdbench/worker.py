@@ -20,7 +20,13 @@ def main(root: Path, *ends: int) -> int:
     """Seals this process and runs the plan of a run folder; returns the exit code."""
     go_on_supervised(held=(sys.stdout.fileno(), *ends))
     launch = json.loads((root / "launch.json").read_text(encoding="utf-8"))
-    say_ready(seal(Policy.from_json(launch["policy"]), launch["isolation"]))
+    several = launch["processes"] > 1
+    in_force = seal(Policy.from_json(launch["policy"]), launch["isolation"], several)
+    say_ready(in_force)
+    if several:
+        from dfkdbench.lead import lead
+
+        return lead(root, launch, in_force)
     from dfkdbench.plan import Plan
     from dfkdbench.runfolder import RunFolder
     from dfkdbench.session import Launch, run_session

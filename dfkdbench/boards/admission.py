@@ -6,7 +6,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from dfkdbench.boards.definition import EVERY, Cell, Definition, Tier
+from dfkdbench.boards.definition import EVERY, FILE, Cell, Definition, Tier
 from dfkdbench.boards.entries import Entry, Problem
 from dfkdbench.boards.reading import ReadPlan
 from dfkdbench.controls import CONTROLS
@@ -51,6 +51,12 @@ def refusal(definition: Definition, entry: Entry) -> str:
             return f"Its budget {tier.name} has {planned:,} {name.replace('_', ' ')}, the board's has {allowed:,}."
     if definition.league not in (EVERY, plan.league) and not is_control(plan):
         return f"It is of the league {plan.league}; this board ranks {definition.league}."
+    if plan.processes > definition.processes:
+        taken = "of one process" if definition.processes == 1 else f"of {definition.processes} processes at most"
+        return (
+            f"It was done by {plan.processes} processes; this board takes runs {taken}. Its host may say otherwise: "
+            f"processes = {plan.processes} in {FILE}."
+        )
     return ""
 
 

@@ -43,6 +43,8 @@ def _disagreements(plan: ReadPlan, result: ReadResult) -> Iterator[str]:
         "league": plan.league,
         "device": plan.device,
         "teacher_sha256": plan.teachers[0].sha256,
+        "processes": plan.processes,
+        "batch_statistics": plan.batch_statistics,
     }
     for name, planned in same.items():
         recorded = getattr(result, name)

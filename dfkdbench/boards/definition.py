@@ -83,6 +83,7 @@ class Definition(Strict):
     Attributes:
         minimum_seeds: Finished seeds below which a row has no rank.
         league: The league whose entries are taken, controls aside; "every" takes all, each ranked on its own.
+        processes: The most that may do a run together.
         ranking: The column that ranks. The protocol knows one: the accuracy at the end of the budget.
     """
 
@@ -93,6 +94,7 @@ class Definition(Strict):
     protocol: Protocol
     minimum_seeds: int = Field(MINIMUM_SEEDS, ge=1, le=100)
     league: League = EVERY
+    processes: int = Field(1, ge=1, le=1024)
     ranking: Literal["accuracy_final"] = "accuracy_final"
     cells: list[Cell] = Field(min_length=1)
 

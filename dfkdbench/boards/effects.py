@@ -95,7 +95,7 @@ def _fingerprints(group: Group) -> _Fingerprints:
     for kind in LOSS_GROUPS:
         parts |= {_Place(kind, name): _hash(part) for name, part in getattr(plan, kind).items()}
     rest = {key: value for key, value in plan.recipe.items() if key not in SLOTS and key not in LOSS_GROUPS}
-    return _Fingerprints(parts, canonical_json([rest, plan.loop, plan.engine]))
+    return _Fingerprints(parts, canonical_json([rest, plan.loop, plan.engine, plan.processes, plan.batch_statistics]))
 
 
 def _hash(part: ReadPart) -> str:

@@ -123,6 +123,8 @@ class ReadPlan(Reading):
     league: League
     side: Literal["worker", "judge"]
     test_set_sha256: Hash
+    processes: int = Field(1, ge=1, le=1024)
+    batch_statistics: Literal["process", "synchronised"] | None = None
 
     def disagreement(self) -> str:
         """How the parts as chosen and as built differ, or nothing."""
@@ -184,6 +186,8 @@ class ReadResult(Reading):
     finished_at: Line
     evaluations: list[ReadEvaluation] = Field(max_length=10_000)
     readout: Name | None = None
+    processes: int = Field(1, ge=1, le=1024)
+    batch_statistics: Literal["process", "synchronised"] | None = None
 
 
 def _plain(name: str) -> str:

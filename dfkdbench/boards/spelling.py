@@ -27,7 +27,7 @@ class Spelling:
     """How a run differs from the plain method.
 
     Attributes:
-        parts: Flags that change parts: `--replay bank`, `--loss batch_norm=1`.
+        parts: Flags that change parts: `--replay bank`, `--loss batch_norm=1`; and those of several processes.
         settings: What else was set: `student.lr=0.001`.
         against_plain: False where the plain settings are not known: then this is the whole recipe.
     """
@@ -64,6 +64,7 @@ def spell(plan: ReadPlan, plain: Tree | None) -> Spelling:
         for name in sorted({*recipe[group], *against[group]}):
             parts += _loss_flags(name, recipe[group].get(name), against[group].get(name))
             settings += _loss_settings(group, name, recipe[group].get(name), against[group].get(name))
+    parts += _sharing_flags(plan)
     settings += _assignments(_without_parts(recipe), _without_parts(against))
     return Spelling(tuple(parts), tuple(settings), against_plain=plain is not None)
 
@@ -123,6 +124,12 @@ def _loss_settings(group: str, name: str, mine: Tree | None, plain: Tree | None)
     if mine is None:
         return []
     return list(_assignments(mine["options"], plain["options"] if plain else {}, f"{group}.{name}."))
+
+
+def _sharing_flags(plan: ReadPlan) -> list[str]:
+    if plan.processes == 1:
+        return []
+    return [f"--processes {plan.processes}", f"--batch-statistics {plan.batch_statistics}"]
 
 
 def _assignments(mine: Tree, plain: Tree, prefix: str = "") -> Iterator[str]:

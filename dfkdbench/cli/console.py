@@ -73,7 +73,8 @@ class Console:
             )
         if changed := changed_settings(prepared.registry, plan):
             self(f"settings changed away from the preset, so that the run never ranks: {', '.join(changed)}")
-        self(f"device   {plan.device}, {where}, isolation {prepared.request.isolation}")
+        several = f"{plan.processes} processes, {plan.batch_statistics} statistics, " if plan.processes > 1 else ""
+        self(f"device   {plan.device}, {several}{where}, isolation {prepared.request.isolation}")
         if plan.readout is not None and prepared.readout_samples is not None:
             self(
                 f"readout  {plan.readout.name}: fitted by the judge on {len(prepared.readout_samples):,} labelled "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfkdbench.errors import PlanError
+from dfkdbench.errors import ConfigError, PlanError
 from dfkdbench.seeds import parse_seeds
 
 if TYPE_CHECKING:
@@ -61,6 +61,18 @@ if TYPE_CHECKING:
     help="Runs side by side, each on cores of its own; auto: as many as the cores are enough for.",
 )
 @click.option(
+    "--processes",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Processes that do each run together, on a GPU each; the run id is another than with one.",
+)
+@click.option(
+    "--batch-statistics",
+    type=click.Choice(["process", "synchronised"]),
+    help="Of the student's batch norms with several processes: by each one's share, or by the whole batch (default).",
+)
+@click.option(
     "--plain", is_flag=True, help="Without exact shortcuts: the same mathematics, rounded otherwise, and slower."
 )
 @click.option(
@@ -105,6 +117,8 @@ def run(
     from dfkdbench.observers import observing
     from dfkdbench.registry import load_registry
 
+    if given["processes"] > 1 and jobs != "1":
+        raise ConfigError("--jobs puts runs side by side, and --processes has several do one. Give one of the two.")
     console = Console()
     common = {**given, "seeds": parse_seeds(seeds), "teacher_count": teachers, "config_file": config}
     planned = _prepare_all([Request(plugin=plugin, **common) for plugin in dict.fromkeys(plugins)], console)

@@ -15,12 +15,13 @@ from dfkdbench.sandbox.landlock import abi_version
 from dfkdbench.sandbox.policy import Policy, expand
 from dfkdbench.sandbox.privileges import die_with_parent
 from dfkdbench.sandbox.scratch import scratch_environment
-from dfkdbench.sandbox.seal import seal
+from dfkdbench.sandbox.seal import HIGH_PORTS, seal
 from dfkdbench.sandbox.supervisor import END_ALL, go_on_supervised
 from dfkdbench.sandbox.worker import worker_policy
 
 __all__ = [
     "END_ALL",
+    "HIGH_PORTS",
     "Policy",
     "SandboxError",
     "abi_version",

@@ -34,6 +34,7 @@ _READS = frozenset({"os.getxattr", "os.listxattr"})
 _CONNECTING = frozenset({"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"})
 _LOOKING_UP = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 _STARTING = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system"})
+_HERE = ("127.0.0.1", "::1", "localhost")
 _NO_FOLDER_DESCRIPTOR = -1
 
 
@@ -58,11 +59,12 @@ class PathRules:
         return _beneath(os.path.realpath(path), self._writable)
 
 
-def install(policy: Policy) -> None:
+def install(policy: Policy, several: bool = False) -> None:
     """Adds the hook, for good, to this interpreter and the processes it forks.
 
     Args:
         policy: Expanded.
+        several: Whether sockets of this machine stay open.
     """
     rules = PathRules(policy)
 
@@ -81,8 +83,10 @@ def install(policy: Policy) -> None:
             _require(rules.may_write, event, arguments[1], arguments[3])
         elif event == "os.symlink":
             _require(rules.may_write, event, arguments[1], arguments[2])
-        elif event in _LOOKING_UP or (event in _CONNECTING and _is_network(arguments[1])):
-            raise _refusal(event, arguments[-1] if event in _CONNECTING else arguments[0])
+        elif event in _LOOKING_UP and not (several and arguments[0] in _HERE):
+            raise _refusal(event, arguments[0])
+        elif event in _CONNECTING and _is_network(arguments[1]) and not (several and arguments[1][0] in _HERE):
+            raise _refusal(event, arguments[-1])
         elif event in _STARTING:
             _on_start(rules, event, arguments)
 

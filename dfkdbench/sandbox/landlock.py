@@ -26,8 +26,10 @@ NO_LANDLOCK = "This kernel has no Landlock, or has it switched off; isolation 'a
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _CREATE_RULESET_VERSION = 1
-_RULE_PATH_BENEATH = 1
-_NET_TCP = 0b11
+_RULE_PATH_BENEATH, _RULE_NET_PORT = 1, 2
+_BIND_TCP, _CONNECT_TCP = 0b01, 0b10
+_NET_TCP = _BIND_TCP | _CONNECT_TCP
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 
 
@@ -104,10 +106,20 @@ def ruleset_attributes(abi: int) -> bytes:
     return struct.pack(f"={len(fields)}Q", *fields)
 
 
-def restrict_self(allowed: Iterable[AllowedPath]) -> int:
+def ephemeral_ports() -> range:
+    """The ports that the kernel gives to whoever binds to no port in particular."""
+    first, last = map(int, _EPHEMERAL.read_text(encoding="ascii").split())
+    return range(first, last + 1)
+
+
+def restrict_self(allowed: Iterable[AllowedPath], ports: Iterable[int] = ()) -> int:
     """Closes all but the allowed paths for this thread and everything it starts, for good.
 
     Needs `no_new_privileges` first, and no other thread: they would stay open. Paths that don't exist are left out.
+
+    Args:
+        ports: Of TCP that stay open to connect to, on any host: a rule can't name one. Where there are any, a process
+            may also listen on a port that the kernel chooses.
 
     Returns:
         The interface in force, at most `NEWEST_ABI`.
@@ -124,6 +136,8 @@ def restrict_self(allowed: Iterable[AllowedPath]) -> int:
         handled = handled_rights(abi)
         for entry in allowed:
             _allow(ruleset, entry, handled)
+        if abi >= 4:
+            _allow_ports(ruleset, ports)
         _checked("landlock_restrict_self", _syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
@@ -139,6 +153,15 @@ def _allow(ruleset: int, entry: AllowedPath, handled: Right) -> None:
         if rights:
             rule = struct.pack("=Qi", int(rights), descriptor)
             _checked(f"landlock_add_rule for {entry.path}", _syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0))
+
+
+def _allow_ports(ruleset: int, ports: Iterable[int]) -> None:
+    rights = dict.fromkeys(ports, _CONNECT_TCP)
+    if rights:
+        rights[0] = _BIND_TCP
+    for port, right in rights.items():
+        rule = struct.pack("=QQ", right, port)
+        _checked(f"landlock_add_rule for port {port}", _syscall(_ADD_RULE, ruleset, _RULE_NET_PORT, rule, 0))
 
 
 @contextlib.contextmanager

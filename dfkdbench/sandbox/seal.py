@@ -15,9 +15,10 @@ from dfkdbench.sandbox.policy import Policy, expand
 from dfkdbench.sandbox.privileges import drop_capabilities, no_new_privileges
 
 Isolation = Literal["auto", "landlock", "audit", "none"]
+HIGH_PORTS = "; high ports open"
 
 
-def seal(policy: Policy, want: Isolation = "auto") -> str:
+def seal(policy: Policy, want: Isolation = "auto", several: bool = False) -> str:
     """Seals this process and all it will start, for good.
 
     Call it before any thread starts and after what the process needs open is open: streams and descriptors that are
@@ -27,6 +28,8 @@ def seal(policy: Policy, want: Isolation = "auto") -> str:
     Args:
         policy: What stays open. One that was expanded by the judge is taken as it is.
         want: "auto" takes Landlock where the kernel has it, else the audit hook.
+        several: Whether the processes started from this one talk to each other by TCP: the kernel's ephemeral ports
+            stay open then, and what is returned ends with "; high ports open". The audit hook opens this machine alone.
 
     Returns:
         What is in force, for the record: "landlock abi N", "audit hook" or "none".
@@ -39,12 +42,12 @@ def seal(policy: Policy, want: Isolation = "auto") -> str:
     if want == "none":
         return "none"
     if want == "landlock" or (want == "auto" and landlock.abi_version() > 0):
-        return f"landlock abi {_seal_by_landlock(policy)}"
-    audit.install(_expanded(policy))
-    return "audit hook"
+        return f"landlock abi {_seal_by_landlock(policy, several)}{HIGH_PORTS * several}"
+    audit.install(_expanded(policy), several)
+    return f"audit hook{HIGH_PORTS * several}"
 
 
-def _seal_by_landlock(policy: Policy) -> int:
+def _seal_by_landlock(policy: Policy, several: bool) -> int:
     threads = _thread_count()
     if threads > 1:
         raise SandboxError(
@@ -55,7 +58,7 @@ def _seal_by_landlock(policy: Policy) -> int:
         raise SandboxError(landlock.NO_LANDLOCK)
     drop_capabilities()
     no_new_privileges()
-    return landlock.restrict_self(allowed)
+    return landlock.restrict_self(allowed, landlock.ephemeral_ports() if several else ())
 
 
 def allowed_paths(policy: Policy) -> Iterator[AllowedPath]:

@@ -12,6 +12,7 @@ from dfkdbench.files import sha256_of
 from dfkdbench.plan import Plan
 from dfkdbench.records import SCHEMA, HeadFigures, ReadoutFigures, Result, summarise
 from dfkdbench.runfolder import RunFolder
+from dfkdbench.sandbox import HIGH_PORTS
 from dfkdbench.verification.checks import Findings
 from dfkdbench.verification.stored import (
     Stored,
@@ -24,7 +25,7 @@ from dfkdbench.verification.stored import (
 )
 
 _CLOCK_SKEW = datetime.timedelta(minutes=10)
-_ISOLATIONS = r"landlock abi \d+|audit hook|none|none: in process|none: control on real data"
+_ISOLATIONS = r"(landlock abi \d+|audit hook)(; high ports open)?|none|none: in process|none: control on real data"
 _STATUSES = ("finished", "diverged", "out-of-memory", "failed", "over-budget")
 _RECOMPUTED = (
     "accuracy_final",
@@ -109,6 +110,8 @@ def _disagreement(record: Result, plan: Plan) -> str:
         "league": plan.league,
         "device": plan.device,
         "teacher_sha256": plan.teachers[0].sha256,
+        "processes": plan.processes,
+        "batch_statistics": plan.batch_statistics,
     }
     if record.status == "finished":
         expected["readout"] = plan.readout.name if plan.readout else None
@@ -230,6 +233,8 @@ def _wrong_origin(record: Result, plan: Plan) -> str:
         return f"the isolation is {record.isolation!r}, which no judge writes"
     if ("control" in record.isolation) != (plan.side == "judge"):
         return f"the isolation is {record.isolation!r}, and the plan's side is the {plan.side}'s"
+    if record.isolation.endswith(HIGH_PORTS) and plan.processes == 1:
+        return f"the isolation is {record.isolation!r}, and the plan has one process"
     try:
         finished = datetime.datetime.fromisoformat(record.finished_at)
         first = datetime.datetime(int(plan.protocol.partition(".")[0]), 1, 1, tzinfo=datetime.UTC)

@@ -24,6 +24,7 @@ from dfkdbench.plan import Cell, Plan, PlannedModel, make_plan
 from dfkdbench.readout import take_samples
 from dfkdbench.recipe import LossChoice, Recipe
 from dfkdbench.registry import Owned, Registry
+from dfkdbench.sharing import Sharing
 from dfkdbench.teachers.card import TeacherBundle, hash_file
 from dfkdbench.teachers.store import TeacherStore
 from dfkdbench.verification.stored import first_difference
@@ -164,7 +165,8 @@ def _make(plan: Plan, registry: Registry, cell: Cell, method: Owned[Method], rec
     refuse_foreign_real_samples(method, resolved)
     teachers = {teacher.name: teacher.sha256 for teacher in plan.teachers}
     samples = plan.readout_samples_sha256
-    made = make_plan(method, resolved, cell, teachers, plan.seed, plan.device, plan.test_set_sha256, samples)
+    sharing = Sharing(plan.processes, plan.batch_statistics)
+    made = make_plan(method, resolved, cell, teachers, plan.seed, plan.device, plan.test_set_sha256, samples, sharing)
     return made, resolved
 
 

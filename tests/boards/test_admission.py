@@ -159,3 +159,26 @@ def test_control__on_real_data_is_taken(board: Path, make_entry: Make) -> None:
     make_entry("scratch", **REAL).write(board)
     assert told(board) == []
     assert [row.unranked for row in load_board(board).tables[0].controls] == ["control"]
+
+
+def test_entry__of_several_processes_where_the_rules_say_so(board: Path, make_entry: Make) -> None:
+    several = {"processes": 4, "batch_statistics": "synchronised"}
+    make_entry().changed(plan=several, result=several).write(board)
+    assert told(board) == [
+        "It was done by 4 processes; this board takes runs of one process. Its host may say otherwise: "
+        "processes = 4 in leaderboard.toml."
+    ]
+    edit(board, "minimum_seeds", "processes = 2\nminimum_seeds")
+    (message,) = told(board)
+    assert "this board takes runs of 2 processes at most" in message
+    edit(board, "processes = 2", "processes = 4")
+    assert told(board) == []
+    (row,) = load_board(board).tables[0].rankings[0].rows
+    assert row.parts[-2:] == ("--processes 4", "--batch-statistics synchronised")
+    assert "--processes 4 --batch-statistics synchronised" in row.command
+
+
+def test_entry__whose_record_has_other_processes_than_its_plan(board: Path, make_entry: Make) -> None:
+    make_entry().changed(result={"processes": 2}).write(board)
+    (message,) = told(board)
+    assert "processes is 2 in result.json and 1 in plan.json" in message

@@ -19,7 +19,7 @@ PROLOGUE = """
 import sys, os, json
 from dfkdbench.sandbox import Policy, die_with_parent, seal
 die_with_parent(int(sys.argv[3]))
-in_force = seal(Policy.from_json(open(sys.argv[1]).read()), sys.argv[2])
+in_force = seal(Policy.from_json(open(sys.argv[1]).read()), sys.argv[2], several=sys.argv[5] == "True")
 arena = json.loads(sys.argv[4])
 """
 
@@ -59,6 +59,7 @@ class Arena:
     secret: Path
     policy: Policy
     text: str = "test accuracy 97.25"
+    several: bool = False
 
     def attempt(self, code: str, want: str, extra: Mapping[str, str | int] | None = None, timeout: int = 60) -> Outcome:
         """Runs code that defines `attempt()` in a fresh interpreter that seals itself first."""
@@ -69,7 +70,7 @@ class Arena:
         python_path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, **scratch_environment(self.scratch, self.scratch / "t")}
         environment |= {"PYTHONPATH": python_path, "OMP_NUM_THREADS": "1"}
-        arguments = [str(policy_file), want, str(os.getpid()), json.dumps(facts)]
+        arguments = [str(policy_file), want, str(os.getpid()), json.dumps(facts), str(self.several)]
         done = subprocess.run(
             [sys.executable, "-c", PROLOGUE + code + EPILOGUE, *arguments],
             cwd=self.run,

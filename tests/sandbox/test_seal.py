@@ -72,7 +72,7 @@ def test_seal__says_so_when_nothing_is_in_force(arena: Arena) -> None:
 def test_seal__falls_back_to_the_audit_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[Policy] = []
     monkeypatch.setattr(landlock_module, "abi_version", lambda: 0)
-    monkeypatch.setattr("dfkdbench.sandbox.audit.install", installed.append)
+    monkeypatch.setattr("dfkdbench.sandbox.audit.install", lambda policy, several: installed.append(policy))
     policy = Policy(read=(Path("/usr"),))
     assert seal(policy, "auto") == "audit hook"
     assert installed == [policy]
