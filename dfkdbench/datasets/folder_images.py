@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
+from dfkdbench.datasets.file_index import FileIndex, Sample
 from dfkdbench.datasets.images import check_batch_size
-from dfkdbench.errors import DataError
+from dfkdbench.devices import available_cores
+from dfkdbench.errors import DataError, RunError
+from dfkdbench.sandbox import die_with_parent
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 READ_BYTES = 1 << 20
-DECODERS = min(8, os.cpu_count() or 1)
 
+WORKERS_FROM = 1_000
+"""Smaller sets are decoded sooner than processes for them are started."""
 
-class Sample(NamedTuple):
-    """One image file: its label, and its path relative to the root of the set."""
+MOST_WORKERS = 16
 
-    label: int
-    file: str
-
-    @property
-    def order(self) -> tuple[int, str, str]:
-        """Key of the canonical order, the same for every folder layout of a data set."""
-        return self.label, self.file.rsplit("/", 1)[-1], self.file
+Decoded: TypeAlias = tuple[Tensor, Tensor] | str
+"""Images (B, C, H, W) uint8 and labels (B,) int64, or why there are none."""
 
 
 def class_folders(root: Path) -> list[str]:
@@ -92,41 +92,48 @@ def cut_square(image: Image.Image, shorter_side: int, size: int) -> Tensor:
 
 
 class FolderImages:
-    """An image set that is read from files whenever it is asked for.
+    """An image set that is read from files whenever it is asked for; what it holds is a `FileIndex`.
 
-    Files are decoded by a few threads, at most two batches ahead of the reader.
+    Batches of sets from `WORKERS_FROM` images on are decoded by processes of their own, each at most two batches ahead
+    of the reader, smaller ones in this process.
 
     Args:
         root: Folder that the samples' paths start from; without `samples`, one folder per class.
         size: Side of the images in pixels, after the crop.
         shorter_side: Length the shorter side is resized to before the crop; `size` where not given.
-        samples: The files with their labels; all images under `root` where not given.
+        samples: The files with their labels, as `FileIndex` takes them; all images under `root` where not given.
+        workers: Processes that decode; None for `fitting_workers`, 0 to decode in this process.
 
     Raises:
         DataError: An empty folder or class, or a crop larger than the resized image.
     """
 
     def __init__(
-        self, root: Path, size: int, shorter_side: int | None = None, samples: Sequence[Sample] | None = None
+        self,
+        root: Path,
+        size: int,
+        shorter_side: int | None = None,
+        samples: Iterable[Sample] | None = None,
+        workers: int | None = None,
     ) -> None:
         if samples is None:
             names = class_folders(root)
-            samples = [sample for label, name in enumerate(names) for sample in list_samples(root, name, label)]
+            samples = (sample for label, name in enumerate(names) for sample in list_samples(root, name, label))
         self.root = root
         self.size = size
         self.shorter_side = size if shorter_side is None else shorter_side
-        self.samples = sorted(samples, key=lambda sample: sample.order)
+        self.samples = FileIndex(samples)
+        self.workers = fitting_workers(len(self.samples)) if workers is None else workers
         if not self.samples:
             raise DataError(f"There are no images for this set in '{root}'.")
         if self.shorter_side < size:
             raise DataError(f"A crop of {size} pixels does not fit a shorter side of {self.shorter_side} pixels.")
-        self._classes = max(sample.label for sample in self.samples) + 1
         self._fingerprint: str | None = None
 
     @property
     def classes(self) -> int:
         """How many classes there are."""
-        return self._classes
+        return self.samples.classes
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -138,35 +145,43 @@ class FolderImages:
 
     def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels at the indices, decoded now, on the CPU."""
-        with ThreadPoolExecutor(DECODERS) as pool:
-            return self._collect(self._submit(pool, indices.tolist()))
+        return next(self._read([indices.tolist()], workers=0))
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All images in order, on the CPU."""
         check_batch_size(size)
-        ahead: deque[list[tuple[Future[Tensor], int]]] = deque()
-        pool = ThreadPoolExecutor(DECODERS)
+        starts = range(0, len(self), size)
+        return self._read((range(start, min(start + size, len(self))) for start in starts), self.workers)
+
+    def drawn(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """What `take` gives for each of the index tensors, decoded ahead as `batches` does."""
+        return self._read((some.tolist() for some in indices), self.workers)
+
+    def _read(self, batches: Iterable[Sequence[int]], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+        loader: DataLoader[Decoded] = DataLoader(
+            _Decoding(self),
+            batch_size=None,
+            sampler=batches,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            worker_init_fn=_become_worker,
+            generator=torch.Generator(),
+            multiprocessing_context="fork" if workers else None,
+        )
         try:
-            for start in range(0, len(self), size):
-                ahead.append(self._submit(pool, range(start, min(start + size, len(self)))))
-                if len(ahead) == 2:
-                    yield self._collect(ahead.popleft())
-            while ahead:
-                yield self._collect(ahead.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _submit(self, pool: ThreadPoolExecutor, indices: Sequence[int]) -> list[tuple[Future[Tensor], int]]:
-        chosen = [self.samples[index] for index in indices]
-        return [
-            (pool.submit(read_image, self.root / sample.file, self.shorter_side, self.size), sample.label)
-            for sample in chosen
-        ]
-
-    @staticmethod
-    def _collect(submitted: list[tuple[Future[Tensor], int]]) -> tuple[Tensor, Tensor]:
-        images = torch.stack([future.result() for future, _ in submitted])
-        return images, torch.tensor([label for _, label in submitted], dtype=torch.int64)
+            with _keeping_signal_handler(signal.SIGCHLD):
+                iterator = iter(loader)
+            for decoded in iterator:
+                if isinstance(decoded, str):
+                    raise DataError(decoded)
+                yield decoded
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RunError(
+                f"A process that decodes images of '{self.root}' was ended from outside: is memory short, or /dev/shm "
+                f"too small? The same command goes on. {str(error).splitlines()[0]}"
+            ) from None
 
     def fingerprint(self) -> str:
         """sha256 over size in pixels and, file by file in canonical order, label, file name, length and contents.
@@ -190,3 +205,47 @@ class FolderImages:
                     raise DataError(f"Could not read the image '{path}': {error}. Replace it and run again.") from error
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
+
+
+class _Decoding(Dataset[Decoded]):
+    """The set as a loader's processes see it: batches of indices in; images and labels out, or what is wrong."""
+
+    def __init__(self, images: FolderImages) -> None:
+        self._images = images
+
+    def __getitem__(self, indices: Sequence[int]) -> Decoded:
+        images = self._images
+        chosen = [images.samples[index] for index in indices]
+        try:
+            pixels = [read_image(images.root / sample.file, images.shorter_side, images.size) for sample in chosen]
+        except DataError as error:
+            return error.message
+        return torch.stack(pixels), torch.tensor([sample.label for sample in chosen], dtype=torch.int64)
+
+
+def fitting_workers(count: int) -> int:
+    """Processes that decode a set of so many images: one for each core, up to `MOST_WORKERS`; none for a small set."""
+    return min(MOST_WORKERS, available_cores()) if count >= WORKERS_FROM else 0
+
+
+def _unchanged(decoded: Any) -> Any:
+    return decoded
+
+
+@contextmanager
+def _keeping_signal_handler(number: signal.Signals) -> Iterator[None]:
+    """Puts the handler back: a loader's raises wherever this process happens to be when a worker ends.
+
+    Without it the loader finds out when it waits for that worker, within seconds.
+    """
+    before = signal.getsignal(number)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, before or signal.SIG_DFL)
+
+
+def _become_worker(_: int) -> None:
+    """Ends with the process that started it, which alone answers to signals."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
