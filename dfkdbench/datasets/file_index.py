@@ -6,7 +6,12 @@ import os
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple, overload
+
+from dfkdbench.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
 class Sample(NamedTuple):
@@ -69,3 +74,34 @@ class FileIndex(Sequence[Sample]):
     def nbytes(self) -> int:
         """Bytes that are held."""
         return len(self._paths) + self._labels.itemsize * len(self._labels) + self._ends.itemsize * len(self._ends)
+
+
+def class_folders(root: Path) -> list[str]:
+    """Sorted names of the folders in `root`; hidden ones do not count.
+
+    Raises:
+        DataError: No such folder, or no folder in it.
+    """
+    if not root.is_dir():
+        raise DataError(f"There is no folder '{root}'; expected one that holds a folder for each class.")
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
+        raise DataError(f"The folder '{root}' holds no class folders; expected one for each class.")
+    return names
+
+
+def list_samples(root: Path, folder: str, label: int) -> list[Sample]:
+    """The JPEG and PNG files under `root / folder`, at any depth.
+
+    Raises:
+        DataError: No image there.
+    """
+    samples = [
+        Sample(label, Path(where, name).relative_to(root).as_posix())
+        for where, _, names in os.walk(root / folder)
+        for name in names
+        if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")  # noqa: PTH122
+    ]
+    if not samples:
+        raise DataError(f"The class folder '{root / folder}' holds no JPEG or PNG image.")
+    return samples

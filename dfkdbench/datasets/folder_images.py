@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import math
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,14 +17,17 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dfkdbench.datasets.file_index import FileIndex, Sample
-from dfkdbench.datasets.images import check_batch_size
+from dfkdbench.datasets.file_index import FileIndex, Sample, class_folders, list_samples
+from dfkdbench.datasets.images import RESIDENT_BYTES, check_batch_size
+from dfkdbench.datasets.remembered import Manifest, Remembered, read_and_keep, recall, take_manifest
 from dfkdbench.devices import available_cores
 from dfkdbench.errors import DataError, RunError
 from dfkdbench.sandbox import die_with_parent
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 READ_BYTES = 1 << 20
+
+LOOKED_THROUGH = 32
+"""Images in a batch that is decoded only to see whether it can be."""
 
 WORKERS_FROM = 1_000
 """Smaller sets are decoded sooner than processes for them are started."""
@@ -33,37 +36,6 @@ MOST_WORKERS = 16
 
 Decoded: TypeAlias = tuple[Tensor, Tensor] | str
 """Images (B, C, H, W) uint8 and labels (B,) int64, or why there are none."""
-
-
-def class_folders(root: Path) -> list[str]:
-    """Sorted names of the folders in `root`; hidden ones do not count.
-
-    Raises:
-        DataError: No such folder, or no folder in it.
-    """
-    if not root.is_dir():
-        raise DataError(f"There is no folder '{root}'; expected one that holds a folder for each class.")
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise DataError(f"The folder '{root}' holds no class folders; expected one for each class.")
-    return names
-
-
-def list_samples(root: Path, folder: str, label: int) -> list[Sample]:
-    """The JPEG and PNG files under `root / folder`, at any depth.
-
-    Raises:
-        DataError: No image there.
-    """
-    samples = [
-        Sample(label, Path(where, name).relative_to(root).as_posix())
-        for where, _, names in os.walk(root / folder)
-        for name in names
-        if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")  # noqa: PTH122
-    ]
-    if not samples:
-        raise DataError(f"The class folder '{root / folder}' holds no JPEG or PNG image.")
-    return samples
 
 
 def read_image(path: Path, shorter_side: int, size: int) -> Tensor:
@@ -129,6 +101,7 @@ class FolderImages:
         if self.shorter_side < size:
             raise DataError(f"A crop of {size} pixels does not fit a shorter side of {self.shorter_side} pixels.")
         self._fingerprint: str | None = None
+        self._kept: Remembered | None = None
 
     @property
     def classes(self) -> int:
@@ -183,28 +156,78 @@ class FolderImages:
                 f"too small? The same command goes on. {str(error).splitlines()[0]}"
             ) from None
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it stays in its files, as `dfkdbench.datasets.images.make_resident` leaves it."""
+        return len(self) * math.prod(self.shape) > RESIDENT_BYTES
+
+    @property
+    def fingerprint_from(self) -> str:
+        """Where the fingerprint is from, for the record."""
+        if self._kept is None:
+            return "every file, read for this command"
+        return f"every file, read at {self._kept.read}; sizes and times of all files are those of then"
+
     def fingerprint(self) -> str:
         """sha256 over size in pixels and, file by file in canonical order, label, file name, length and contents.
 
-        Parent folders don't enter, so both published layouts of a data set have the same fingerprint.
+        Parent folders don't enter, so both published layouts of a data set have the same fingerprint. That of a large
+        set is kept (`dfkdbench.datasets.remembered`).
 
         Raises:
-            DataError: A file that can't be read.
+            DataError: A file that can't be read; of a large set, one that is no image as well.
         """
         if self._fingerprint is None:
-            digest = hashlib.sha256(f"files {len(self)} size {self.size} shorter side {self.shorter_side}".encode())
-            for sample in self.samples:
-                label, name, _ = sample.order
-                path = self.root / sample.file
-                try:
-                    digest.update(f"\0{label}\0{name}\0{path.stat().st_size}\0".encode())
-                    with path.open("rb") as file:
-                        while block := file.read(READ_BYTES):
-                            digest.update(block)
-                except OSError as error:
-                    raise DataError(f"Could not read the image '{path}': {error}. Replace it and run again.") from error
-            self._fingerprint = digest.hexdigest()
+            self._fingerprint = self._recall_or_read() if self.is_large else self._hash_files()
         return self._fingerprint
+
+    def read_fingerprint(self) -> str:
+        """The fingerprint from the files, whatever is kept of it.
+
+        Raises:
+            DataError: As `fingerprint`.
+        """
+        self._fingerprint, self._kept = self._hash_files(), None
+        return self._fingerprint
+
+    @property
+    def fingerprint_is_kept(self) -> bool:
+        """Whether `fingerprint` needs not read the files."""
+        if self._fingerprint is None and self.is_large:
+            self._kept = recall(self._take_manifest())
+        return self._fingerprint is not None or self._kept is not None
+
+    def _recall_or_read(self) -> str:
+        manifest = self._take_manifest()
+        self._kept = recall(manifest)
+        if self._kept is not None:
+            return self._kept.fingerprint
+        return read_and_keep(manifest, self._take_manifest, self._read_all, len(self))
+
+    def _read_all(self) -> str:
+        """The fingerprint, once every file was found to be an image."""
+        fingerprint = self._hash_files()
+        for _ in self.batches(LOOKED_THROUGH):
+            pass
+        return fingerprint
+
+    def _take_manifest(self) -> Manifest:
+        described = f"size {self.size} shorter side {self.shorter_side}"
+        return take_manifest(self.root, described, self.samples)
+
+    def _hash_files(self) -> str:
+        digest = hashlib.sha256(f"files {len(self)} size {self.size} shorter side {self.shorter_side}".encode())
+        for sample in self.samples:
+            label, name, _ = sample.order
+            path = self.root / sample.file
+            try:
+                digest.update(f"\0{label}\0{name}\0{path.stat().st_size}\0".encode())
+                with path.open("rb") as file:
+                    while block := file.read(READ_BYTES):
+                        digest.update(block)
+            except OSError as error:
+                raise DataError(f"Could not read the image '{path}': {error}. Replace it and run again.") from error
+        return digest.hexdigest()
 
 
 class _Decoding(Dataset[Decoded]):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from dfkdbench.datasets.file_index import Sample
-from dfkdbench.datasets.folder_images import FolderImages, class_folders, list_samples
+from dfkdbench.datasets.file_index import Sample, class_folders, list_samples
+from dfkdbench.datasets.folder_images import FolderImages
 from dfkdbench.descriptors import DatasetSpec
 from dfkdbench.errors import DataError
 
