@@ -239,11 +239,13 @@ class _Decoding(Dataset[Decoded]):
     def __getitem__(self, indices: Sequence[int]) -> Decoded:
         images = self._images
         chosen = [images.samples[index] for index in indices]
+        pixels = torch.empty((len(chosen), *images.shape), dtype=torch.uint8)
         try:
-            pixels = [read_image(images.root / sample.file, images.shorter_side, images.size) for sample in chosen]
+            for place, sample in zip(pixels, chosen, strict=True):
+                place.copy_(read_image(images.root / sample.file, images.shorter_side, images.size))
         except DataError as error:
             return error.message
-        return torch.stack(pixels), torch.tensor([sample.label for sample in chosen], dtype=torch.int64)
+        return pixels, torch.tensor([sample.label for sample in chosen], dtype=torch.int64)
 
 
 def fitting_workers(count: int) -> int:
