@@ -21,6 +21,7 @@ from dfkdbench.meter import Meter
 from dfkdbench.parts.optimizers import build_optimizer
 from dfkdbench.plan import InputSpec, Plan, PlannedModel, PlannedPart
 from dfkdbench.precision import place
+from dfkdbench.recomputing import recompute_in_backward
 from dfkdbench.rng import RandomStreams, derive_seed, seeded_initialisation
 from dfkdbench.seams import Batch, Setting, read_signal
 from dfkdbench.teacherchannel import Pipes, TeacherChannel
@@ -111,6 +112,10 @@ class Assembly:
             teachers = ask_through(pipes, plan, self.meter)
         setting = self._setting(device, networks, real)
         built = {slot: self._build(part, slot, setting) for slot, part in plan.slots.items()}
+        if plan.recipe.gradient_checkpointing:
+            made_by = [built["generator"].network] if "network" in plan.slots["generator"].provides else []
+            for network in (self.student, *self.teacher_networks, *made_by):
+                recompute_in_backward(network)
         image_losses = {name: self._build(part, f"losses.{name}", setting) for name, part in plan.losses.items()}
         student_losses = {
             name: self._build(part, f"student_losses.{name}", setting) for name, part in plan.student_losses.items()

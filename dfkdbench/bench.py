@@ -16,7 +16,7 @@ import torch
 from dfkdbench.compatibility import refuse_foreign_real_samples
 from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve, several_teachers
 from dfkdbench.datasets.images import ImageSet, make_resident
-from dfkdbench.datasets.loading import load_dataset
+from dfkdbench.datasets.loading import has_to_be_read, load_dataset
 from dfkdbench.descriptors import Method
 from dfkdbench.devices import choose_device, fitting_threads
 from dfkdbench.errors import PlanError, unknown_name
@@ -217,6 +217,10 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     if readout is not None:
         samples = take_samples(readout, load_dataset(spec, request.data_root, train=True, download=request.download))
     test_set = make_resident(load_dataset(spec, request.data_root, train=False, download=request.download), device)
+    if has_to_be_read(test_set):
+        progress(
+            f"data     reading the {len(test_set):,} test images of {spec.name} once; their hash will be remembered"
+        )
     source = TeacherSource(
         spec,
         cell.teacher.item,

@@ -180,6 +180,11 @@ def _check_student_update(resolved: Resolved) -> None:
             )
         return
     title = f"student_update.kind={update.kind}"
+    if resolved.recipe.gradient_checkpointing:
+        raise PlanError(
+            f"{title} passes images through weights that the student never has, and gradient_checkpointing=true "
+            "computes passes again from those that it has. Leave one of the two out."
+        )
     if resolved.slots["replay"].component.name == "none":
         raise PlanError(
             f"{title} weighs what the student retains of replayed images, and the replay 'none' has no images. "

@@ -15,6 +15,9 @@ from dfkdbench.figures.calibration import calibration_error
 from dfkdbench.plan import Plan
 from dfkdbench.weights import load_weights, parse_weights
 
+BATCH = 1000
+BATCH_PIXELS = 1 << 22
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -55,7 +58,7 @@ def evaluate(
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device | str,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
 ) -> Evaluation:
     """Accuracy of a network, in eval mode and without gradient; each module's mode is restored afterwards.
 
@@ -66,6 +69,7 @@ def evaluate(
         network: On `device`; takes normalised images (B, C, H, W), gives logits (B, K).
         mean: Per channel, of pixels scaled to 0..1.
         std: Likewise.
+        batch_size: Images in a pass, or none for `fitting_batch`.
 
     Raises:
         DataError: `mean` and `std` that don't fit the images, or another number of logits than classes.
@@ -82,7 +86,7 @@ def evaluate_each(
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device | str,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
 ) -> list[Evaluation]:
     """As `evaluate`, of several outputs of one network at once, in one pass over the images.
 
@@ -114,12 +118,20 @@ def evaluate_each(
     return [summarise(predicted, confidence, truths, images.classes) for predicted, confidence in pairs]
 
 
+def fitting_batch(shape: tuple[int, int, int]) -> int:
+    """Images of a shape (C, H, W) in a pass of an evaluation: `BATCH` up to 64 x 64 pixels, fewer of larger ones.
+
+    So the memory of a pass does not depend on the images' size: at 224 x 224 pixels it is 83 images.
+    """
+    return max(1, min(BATCH, BATCH_PIXELS // (shape[1] * shape[2])))
+
+
 def normalised_batches(
     images: ImageSet,
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device | str,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All images in order, normalised and on the device, with their labels where the set has them.
 
@@ -127,7 +139,7 @@ def normalised_batches(
         DataError: `mean` and `std` that don't fit the images.
     """
     factor, offset = channel_scale(mean, std, images.shape[0], device)
-    for pixels, truth in images.batches(batch_size):
+    for pixels, truth in images.batches(batch_size or fitting_batch(images.shape)):
         yield torch.addcmul(offset, pixels.to(device, non_blocking=True).float(), factor), truth
 
 

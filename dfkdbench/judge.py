@@ -17,6 +17,7 @@ import torch
 from dfkdbench.assembly import build_network
 from dfkdbench.budgets import OVER_BUDGET, Clock, overspent
 from dfkdbench.datasets.images import ImageSet
+from dfkdbench.datasets.loading import describe_reading
 from dfkdbench.environment import environment
 from dfkdbench.errors import IntegrityError, RunError
 from dfkdbench.figures.final import judge_images
@@ -100,7 +101,7 @@ def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result
             folder.forget()
         folder.create()
         write_json(folder.plan, plan.model_dump(mode="json"))
-        write_json(folder.environment, environment(plan))
+        write_json(folder.environment, {**environment(plan), "test_set": describe_reading(bench.test_set)})
         return _Trial(plan, folder, bench).run()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dfkdbench.datasets.images import ImageSet, TensorImages, make_resident
 from dfkdbench.errors import DataError
-from dfkdbench.evaluate import agreement, evaluate, evaluate_each, summarise
+from dfkdbench.evaluate import agreement, evaluate, evaluate_each, fitting_batch, summarise
 
 MEAN, STD = (0.3, 0.5), (0.2, 0.4)
 
@@ -72,6 +72,11 @@ def test_evaluate__matches_a_plain_loop_in_float64() -> None:
     assert result.worst_class_accuracy == pytest.approx((100 * right / totals).min())
     assert result.worst_class == (right / totals).argmin()
     assert 0 < result.correct < 101
+
+
+@pytest.mark.parametrize(("side", "expected"), [(16, 1000), (32, 1000), (64, 1000), (128, 256), (224, 83), (4096, 1)])
+def test_fitting_batch__bounds_the_pixels_of_a_pass(side: int, expected: int) -> None:
+    assert fitting_batch((3, side, side)) == expected
 
 
 @pytest.mark.parametrize("batch_size", [1, 33, 1000])

@@ -7,11 +7,12 @@ A loader is called as `load_x(root, train, download)`. None of these sets can be
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
-from dfkdbench.datasets.folder_images import FolderImages, Sample, class_folders, list_samples
+from dfkdbench.datasets.file_index import Sample, class_folders, list_samples
+from dfkdbench.datasets.folder_images import FolderImages
 from dfkdbench.descriptors import DatasetSpec
 from dfkdbench.errors import DataError
 
@@ -123,21 +124,16 @@ def count_classes(place: Path) -> int:
     return len(_part_classes(place / "train" if (place / "train").is_dir() else place))
 
 
-def split_by_class(samples: Sequence[Sample], train: bool, fraction: float = TEST_FRACTION) -> list[Sample]:
-    """The training or the test part of a fixed split, stratified by class.
+def split_by_class(samples: Iterable[Sample], train: bool, fraction: float = TEST_FRACTION) -> Iterator[Sample]:
+    """The training or the test part of a fixed split, stratified by class. Samples come class by class.
 
     Within a class, files are ordered by the sha256 of seed, label and file name; the first ones are the test part:
     `fraction` of the class, rounded, and at least one.
     """
-    by_class: defaultdict[int, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        by_class[sample.label].append(sample)
-    chosen: list[Sample] = []
-    for members in by_class.values():
-        members.sort(key=_split_key)
-        cut = max(1, round(fraction * len(members)))
-        chosen += members[cut:] if train else members[:cut]
-    return chosen
+    for _, members in groupby(samples, key=lambda sample: sample.label):
+        ordered = sorted(members, key=_split_key)
+        cut = max(1, round(fraction * len(ordered)))
+        yield from ordered[cut:] if train else ordered[:cut]
 
 
 def _split_key(sample: Sample) -> tuple[str, str]:
@@ -156,10 +152,11 @@ def _find_home(dataset: str, root: Path, homes: Sequence[str]) -> Path:
     )
 
 
-def _label_folders(dataset: str, home: Path, folders: dict[str, str], classes: int) -> list[Sample]:
+def _label_folders(dataset: str, home: Path, folders: dict[str, str], classes: int) -> Iterator[Sample]:
     """Samples of class folders (class name -> path under `home`), labelled in the order of the sorted names."""
     _check_count(dataset, home, sorted(folders), classes)
-    return [sample for label, name in enumerate(sorted(folders)) for sample in list_samples(home, folders[name], label)]
+    names = enumerate(sorted(folders))
+    return (sample for label, name in names for sample in list_samples(home, folders[name], label))
 
 
 def _open_split(
@@ -198,7 +195,7 @@ def _open_tiny(dataset: str, home: Path, train: bool, classes: int) -> FolderIma
     _check_count(dataset, home / "val", names, classes)
     labels = {name: label for label, name in enumerate(names)}
     listed = [Sample(labels[name], f"images/{file}") for file, name in annotated.items()]
-    return FolderImages(home / "val", 64, samples=listed)
+    return FolderImages(home / "val", 64, samples=sorted(listed))
 
 
 def _read_annotations(dataset: str, val: Path) -> dict[str, str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -43,6 +43,15 @@ class ImageSet(Protocol):
 
     def fingerprint(self) -> str:
         """sha256 over what the set holds, equal on every machine; part of the run id."""
+        ...
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """An image set in files that reads ahead in any order."""
+
+    def drawn(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """What `take` gives for each of the index tensors."""
         ...
 
 
@@ -156,6 +165,11 @@ def make_resident(images: ImageSet, device: torch.device | str, limit_bytes: int
         pixels[start:stop], labels[start:stop] = some_images.to(device), some_labels.to(device)
         start = stop
     return TensorImages(pixels, labels, images.classes, fingerprint=images.fingerprint())
+
+
+def drawn_batches(images: ImageSet, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What `images.take` gives for each of the index tensors (B,), in their order."""
+    return images.drawn(indices) if isinstance(images, ReadsAhead) else map(images.take, indices)
 
 
 def channel_scale(

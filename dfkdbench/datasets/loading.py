@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
+from dfkdbench.datasets.folder_images import FolderImages
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.descriptors import DatasetSpec
 from dfkdbench.errors import DataError
@@ -38,3 +40,20 @@ def load_dataset(spec: DatasetSpec, root: Path | None, train: bool, download: bo
             f"its description says {spec.classes} classes of shape {expected}."
         )
     return images
+
+
+def read_fingerprint(images: ImageSet) -> str:
+    """The fingerprint of what is in the files now, not what is kept of an earlier reading."""
+    return images.read_fingerprint() if isinstance(images, FolderImages) else images.fingerprint()
+
+
+def describe_reading(images: ImageSet) -> dict[str, Any]:
+    """How a set is held and where its fingerprint is from, for the record."""
+    if isinstance(images, FolderImages):
+        return {"images": len(images), "held": "in its files", "fingerprint": images.fingerprint_from}
+    return {"images": len(images), "held": "in memory", "fingerprint": "what was read for this command"}
+
+
+def has_to_be_read(images: ImageSet) -> bool:
+    """Whether its fingerprint takes minutes: that of a large set, not kept from an earlier reading."""
+    return isinstance(images, FolderImages) and not images.fingerprint_is_kept

@@ -98,6 +98,7 @@ COLOUR_PAIRS = (
     "wrn_16_2:wrn_16_1",
     "vgg11:resnet18",
 )
+IMAGENET_PAIRS = ("resnet34:resnet18", "resnet50:resnet18")
 SVHN_PAIRS = ("wrn_40_2:wrn_16_1", "wrn_40_2:wrn_40_1", "wrn_40_2:wrn_16_2", "wrn_16_2:wrn_16_1", "resnet34:resnet18")
 
 
@@ -131,7 +132,7 @@ def _folder(name: str, summary: str, classes: int, image_size: int, files: str, 
         image_size=image_size,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
-        pairs=("resnet34:resnet18",),
+        pairs=IMAGENET_PAIRS if huge else ("resnet34:resnet18",),
         budgets=LARGE_BUDGETS,
         teacher=IMAGENET_TEACHER if huge else COLOUR_TEACHER,
         teacher_smoke=IMAGENET_TEACHER_SMOKE if huge else COLOUR_TEACHER_SMOKE,

@@ -15,12 +15,48 @@ class Gaussian(NamedTuple):
     covariance: Tensor
 
 
+class GaussianFit:
+    """Mean and covariance of features that come batch by batch; nothing grows with their number.
+
+    Batches are joined by their means and sums of squares around them (Chan, Golub and LeVeque, 1979), which loses no
+    digits where the mean is far from zero.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean: Tensor | None = None
+        self._scatter: Tensor | None = None
+
+    def add(self, features: Tensor) -> None:
+        """Takes in features (N, D), N of at least 1."""
+        values = features.double()
+        count, mean = len(values), values.mean(0)
+        centred = values - mean
+        scatter = centred.T @ centred
+        if self._mean is None or self._scatter is None:
+            self._count, self._mean, self._scatter = count, mean, scatter
+            return
+        together, shift = self._count + count, mean - self._mean
+        self._scatter += scatter + torch.outer(shift, shift) * (self._count * count / together)
+        self._mean = self._mean + shift * (count / together)
+        self._count = together
+
+    def gaussian(self) -> Gaussian:
+        """Mean and covariance (over N - 1).
+
+        Raises:
+            ValueError: Fewer than two images were taken in.
+        """
+        if self._mean is None or self._scatter is None or self._count < 2:
+            raise ValueError(f"a covariance takes two images or more, not {self._count}")
+        return Gaussian(self._mean, self._scatter / (self._count - 1))
+
+
 def fit_gaussian(features: Tensor) -> Gaussian:
     """Mean and covariance (over N - 1) of features (N, D), N of at least 2."""
-    values = features.double()
-    mean = values.mean(0)
-    centred = values - mean
-    return Gaussian(mean, centred.T @ centred / (len(values) - 1))
+    fit = GaussianFit()
+    fit.add(features)
+    return fit.gaussian()
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:

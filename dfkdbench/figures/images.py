@@ -22,6 +22,40 @@ def class_balance(decisions: Tensor, classes: int) -> float:
     return entropy / math.log(min(classes, len(decisions)))
 
 
+class SpreadFit:
+    """`class_spread` of features that come batch by batch; nothing grows with their number.
+
+    Args:
+        classes: K.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._counts = torch.zeros(classes, dtype=torch.float64)
+        self._squares = torch.zeros(classes, dtype=torch.float64)
+        self._means: Tensor | None = None
+
+    def add(self, features: Tensor, decisions: Tensor) -> None:
+        """Takes in features (N, D) and classes (N,) in 0..K - 1."""
+        values, classes = features.double(), len(self._counts)
+        counts = torch.bincount(decisions, minlength=classes).double()
+        sums = torch.zeros(classes, values.shape[1], dtype=torch.float64).index_add_(0, decisions, values)
+        means = sums / counts.clamp(min=1).unsqueeze(1)
+        centred = values - means[decisions]
+        squares = torch.zeros(classes, dtype=torch.float64).index_add_(0, decisions, centred.square().sum(1))
+        if self._means is None:
+            self._counts, self._squares, self._means = counts, squares, means
+            return
+        together = (self._counts + counts).clamp(min=1)
+        shift = means - self._means
+        self._squares += squares + shift.square().sum(1) * (self._counts * counts / together)
+        self._means += shift * (counts / together).unsqueeze(1)
+        self._counts += counts
+
+    def spread(self) -> Tensor:
+        """Root mean squared distance of the pairs of a class's features, (K,); NaN for fewer than two images."""
+        return (2 * self._squares / (self._counts - 1)).where(self._counts > 1, torch.nan).sqrt()
+
+
 def class_spread(features: Tensor, decisions: Tensor, classes: int) -> Tensor:
     """Root mean squared distance of the pairs of a class's features, (K,) float64; NaN for fewer than two images.
 
@@ -32,12 +66,9 @@ def class_spread(features: Tensor, decisions: Tensor, classes: int) -> Tensor:
         features: (N, D).
         decisions: Classes (N,) in 0..K - 1.
     """
-    values = features.double()
-    counts = torch.bincount(decisions, minlength=classes).double()
-    sums = torch.zeros(classes, values.shape[1], dtype=torch.float64).index_add_(0, decisions, values)
-    centred = values - (sums / counts.clamp(min=1).unsqueeze(1))[decisions]
-    squares = torch.zeros(classes, dtype=torch.float64).index_add_(0, decisions, centred.square().sum(1))
-    return (2 * squares / (counts - 1)).where(counts > 1, torch.nan).sqrt()
+    fit = SpreadFit(classes)
+    fit.add(features, decisions)
+    return fit.spread()
 
 
 def diversity(features: Tensor, decisions: Tensor, reference: Tensor) -> float | None:

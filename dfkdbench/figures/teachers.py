@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from dfkdbench.assembly import build_teachers
 from dfkdbench.datasets.images import ImageSet
 from dfkdbench.evaluate import Evaluation, agreement, normalised_batches, predict
-from dfkdbench.figures.frechet import Gaussian, fit_gaussian, frechet_distance
+from dfkdbench.figures.frechet import Gaussian, GaussianFit, fit_gaussian, frechet_distance
 from dfkdbench.figures.imagefigures import ImageFigures
-from dfkdbench.figures.images import class_balance, class_spread, diversity
+from dfkdbench.figures.images import SpreadFit, class_balance, diversity
 from dfkdbench.handover import HandedOver
 from dfkdbench.plan import Plan
 from dfkdbench.seams import read_signal
@@ -82,7 +82,7 @@ class JudgesTeachers:
         None where the first teacher gives no features.
         """
         count, sha256 = len(handed.images), handed.sha256
-        opinion = self._ask([handed.images]) if handed.images.isfinite().all() else None
+        opinion = self._ask(handed.images) if handed.images.isfinite().all() else None
         if opinion is None or not opinion.finite:
             return ImageFigures(count, sha256)
         balance = class_balance(opinion.decisions, self._plan.input.classes)
@@ -95,12 +95,20 @@ class JudgesTeachers:
 
     @cached_property
     def reference(self) -> Reference:
-        """What the teachers say about the test set."""
-        opinion = self._ask(self._test_images())
-        if opinion.features is None or not opinion.finite or len(opinion.decisions) == 1:
-            return Reference(opinion.decisions, None, None)
-        spread = class_spread(opinion.features, opinion.decisions, self._plan.input.classes)
-        return Reference(opinion.decisions, fit_gaussian(opinion.features), spread)
+        """What the teachers say about the test set; of its features only sums are held."""
+        gaussian, spread = GaussianFit(), SpreadFit(self._plan.input.classes)
+        decisions, told = [], True
+        for images in self._test_images():
+            opinion = self._ask(images)
+            decisions.append(opinion.decisions)
+            told = told and opinion.finite and opinion.features is not None
+            if told and opinion.features is not None:
+                gaussian.add(opinion.features)
+                spread.add(opinion.features, opinion.decisions)
+        together = torch.cat(decisions)
+        if not told or len(together) == 1:
+            return Reference(together, None, None)
+        return Reference(together, gaussian.gaussian(), spread.spread())
 
     @cached_property
     def _networks(self) -> tuple[nn.Module, ...]:
@@ -112,13 +120,10 @@ class JudgesTeachers:
             yield images
 
     @torch.no_grad()
-    def _ask(self, batches: Iterable[Tensor]) -> Opinion:
-        """What the teachers say about images (B, C, H, W) in their input space, in batches."""
-        decisions, features = [], []
-        for images in batches:
-            on_device = images.to(self._device).float()
-            signals = [read_signal(network, on_device, _FEATURES) for network in self._networks]
-            decisions.append(predict(torch.stack([signal.logits for signal in signals]).mean(0))[1].cpu())
-            features.append(None if signals[0].features is None else signals[0].features.flatten(1).cpu())
-        present = [one for one in features if one is not None]
-        return Opinion(torch.cat(decisions), torch.cat(present) if present else None)
+    def _ask(self, images: Tensor) -> Opinion:
+        """What the teachers say about images (B, C, H, W) in their input space."""
+        on_device = images.to(self._device).float()
+        signals = [read_signal(network, on_device, _FEATURES) for network in self._networks]
+        decisions = predict(torch.stack([signal.logits for signal in signals]).mean(0))[1].cpu()
+        features = signals[0].features
+        return Opinion(decisions, None if features is None else features.flatten(1).cpu())

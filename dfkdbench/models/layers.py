@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -24,6 +25,19 @@ class BatchNorm2d(nn.BatchNorm2d):
         if taps is not None:
             taps.tap_batch_norm(input, self.running_mean, self.running_var)
         return super().forward(input)
+
+
+class Segmented(nn.Module):
+    """A module that says which of its methods can be computed again on their own in a backward pass.
+
+    Each is called as `method(inputs)` or `method(inputs, taps)` and gives one tensor, of nothing but its arguments and
+    this module's weights and buffers.
+
+    Attributes:
+        segments: Their names.
+    """
+
+    segments: ClassVar[tuple[str, ...]] = ("forward",)
 
 
 class TappedSequential(nn.Sequential):

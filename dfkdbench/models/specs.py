@@ -74,6 +74,13 @@ MODELS: list[ModelSpec] = [
         paper=_RESNET,
     ),
     ModelSpec(
+        name="resnet50",
+        target="dfkdbench.models.resnet:resnet50",
+        summary="ResNet-50, 26 M parameters; small-image stem below 128 pixels, ImageNet stem from there on.",
+        signals=_WITH_BATCH_NORM,
+        paper=_RESNET,
+    ),
+    ModelSpec(
         name="wrn_40_2",
         target="dfkdbench.models.wrn:wrn_40_2",
         summary="Wide residual network of depth 40 and width 2, 2.2 M parameters.",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dfkdbench.models.layers import BatchNorm2d, TappedSequential, check_shape, initialise_he
+from dfkdbench.models.layers import BatchNorm2d, Segmented, TappedSequential, check_shape, initialise_he
 from dfkdbench.seams import Taps
 
 SMALLEST_IMAGE = 16
 
 
-class Convolution(nn.Module):
+class Convolution(Segmented):
     """A 3 x 3 convolution with bias, batch norm and ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:

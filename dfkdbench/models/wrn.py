@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dfkdbench.models.layers import BatchNorm2d, TappedSequential, check_shape, initialise_he
+from dfkdbench.models.layers import BatchNorm2d, Segmented, TappedSequential, check_shape, initialise_he
 from dfkdbench.seams import Taps
 
 SMALLEST_IMAGE = 8
 
 
-class PreActivationBlock(nn.Module):
+class PreActivationBlock(Segmented):
     """Batch norm and ReLU before each of two 3 x 3 convolutions.
 
     Where the channels change, the shortcut is a 1 x 1 convolution of the activated input; else it is the input itself.

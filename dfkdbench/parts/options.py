@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from dfkdbench.recipe import OptimizerOptions, Options
 
@@ -27,6 +27,13 @@ class ConvNetworkOptions(Options):
         description="Channels after the linear layer and after each convolution but the last. Every convolution "
         "follows an upsampling by 2, so n entries make images 2^(n - 1) times as large as the first maps.",
     )
+    first_maps: int = Field(
+        16,
+        ge=1,
+        description="Largest side of the first maps in pixels. Where `channels` gives larger ones, further "
+        "convolutions follow, each with half the channels of the one before, 16 at least: 224 x 224 pixels start from "
+        "14 x 14.",
+    )
     stem_norm: bool = Field(True, description="Batch norm right after the linear layer.")
     norm_eps: float = Field(
         1e-5,
@@ -41,6 +48,14 @@ class ConvNetworkOptions(Options):
         "channel, as the teacher's normalised input has.",
     )
     spectral_norm: bool = Field(False, description="Spectral norm on the convolutions.")
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A field that is younger than the first plans is left out at its default: their ids stay what they were."""
+        tree: dict[str, Any] = dump(self)
+        if self.first_maps == type(self).model_fields["first_maps"].default:
+            del tree["first_maps"]
+        return tree
 
 
 class ConvOptions(ConvNetworkOptions):

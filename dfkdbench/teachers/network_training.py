@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfkdbench.augment import random_crop
-from dfkdbench.datasets.images import ImageSet, channel_scale, make_resident
+from dfkdbench.datasets.images import ImageSet, channel_scale, drawn_batches, make_resident
 from dfkdbench.descriptors import TeacherRecipe
 from dfkdbench.errors import RunError
 from dfkdbench.teachers.progress import load_progress, save_progress
@@ -87,8 +87,8 @@ def _train_epoch(
     steps = len(images) // batch_size
     order = torch.randperm(len(images), generator=generator, device=device)
     total = torch.zeros((), device=device)
-    for step in range(steps):
-        pixels, labels = images.take(order[step * batch_size : (step + 1) * batch_size])
+    chosen = (order[step * batch_size : (step + 1) * batch_size] for step in range(steps))
+    for step, (pixels, labels) in enumerate(drawn_batches(images, chosen)):
         pixels, labels = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         if recipe.augment:
             pixels = random_crop(pixels, recipe.flip, generator)

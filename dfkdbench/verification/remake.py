@@ -15,7 +15,7 @@ from dfkdbench.bench import Prepared, Request
 from dfkdbench.compatibility import refuse_foreign_real_samples
 from dfkdbench.config import Resolved, resolve
 from dfkdbench.datasets.images import ImageSet, TensorImages, make_resident
-from dfkdbench.datasets.loading import load_dataset
+from dfkdbench.datasets.loading import load_dataset, read_fingerprint
 from dfkdbench.descriptors import Method, ModelSpec
 from dfkdbench.devices import available_cores
 from dfkdbench.errors import DfkdbenchError, IntegrityError
@@ -53,7 +53,7 @@ class Remade:
             IntegrityError: It is not the one of the plan.
         """
         images = load_dataset(self.cell.dataset.item, self.data_root, train=False)
-        found, expected = images.fingerprint(), self.plan.test_set_sha256
+        found, expected = read_fingerprint(images), self.plan.test_set_sha256
         if found != expected:
             raise IntegrityError(
                 f"The test set of {self.plan.input.dataset} here has the fingerprint {found[:12]}..., the plan says "

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, Resize
 
-from dfkdbench.datasets.folder_images import FolderImages, Sample
+from dfkdbench.datasets.file_index import FileIndex, Sample
+from dfkdbench.datasets.folder_images import MOST_WORKERS, WORKERS_FROM, FolderImages, fitting_workers
 from dfkdbench.datasets.images import TensorImages, make_resident
-from dfkdbench.errors import DataError
+from dfkdbench.errors import DataError, RunError
 
 
 def write_image(path: Path, seed: int, width: int = 20, height: int = 14, mode: str = "RGB") -> None:
@@ -76,19 +79,57 @@ def test_folder_images__take_agrees_with_batches(tree: Path) -> None:
     assert torch.equal(picked_labels, labels[[8, 0, 4]])
 
 
-def test_folder_images__reader_is_at_most_two_batches_ahead(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Path] = []
+def test_folder_images__processes_give_the_same_batches_and_read_two_ahead_each(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, labels = zip(*FolderImages(tree, 8).batches(2), strict=True)
+    asked: list[int] = []
+    images = FolderImages(tree, 8, workers=1)
 
-    def record(path: Path, shorter_side: int, size: int) -> torch.Tensor:
-        read.append(path)
-        return torch.zeros(3, size, size, dtype=torch.uint8)
+    def ask() -> Iterator[Tensor]:
+        for start in range(0, 8, 2):
+            asked.append(start)
+            yield torch.arange(start, start + 2)
 
-    monkeypatch.setattr("dfkdbench.datasets.folder_images.read_image", record)
-    batches = FolderImages(tree, 8).batches(2)
+    drawn = images.drawn(ask())
+    first = next(drawn)
+    assert asked == [0, 2, 4]
+    found, found_labels = zip(first, *drawn, strict=True)
+    assert torch.equal(torch.cat(found), torch.cat(expected[:4]))
+    assert torch.equal(torch.cat(found_labels), torch.cat(labels[:4]))
+    again = zip(*FolderImages(tree, 8, workers=2).batches(2), strict=True)
+    assert [torch.cat(part).tolist() for part in again] == [torch.cat(part).tolist() for part in (expected, labels)]
+
+
+def test_folder_images__processes_end_with_their_reader(tree: Path) -> None:
+    batches = FolderImages(tree, 8, workers=2).batches(1)
     next(batches)
-    time.sleep(0.2)  # time for the threads to read all they were given
+    assert len(multiprocessing.active_children()) == 2
     batches.close()  # type: ignore[attr-defined]
-    assert 2 <= len(read) <= 4
+    assert multiprocessing.active_children() == []
+
+
+def test_folder_images__process_that_is_killed_is_told(tree: Path) -> None:
+    batches = FolderImages(tree, 8, workers=1).batches(1)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    worker.join()
+    with pytest.raises(RunError, match=r"process that decodes images .* was ended from outside"):
+        list(batches)
+
+
+def test_folder_images__decoding_leaves_the_random_state_alone(tree: Path) -> None:
+    before = torch.get_rng_state()
+    for workers in (0, 1):
+        list(FolderImages(tree, 8, workers=workers).batches(4))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("count", "some"), [(WORKERS_FROM - 1, False), (WORKERS_FROM, True), (10**6, True)])
+def test_fitting_workers__are_there_for_larger_sets(count: int, some: bool) -> None:
+    assert (fitting_workers(count) > 0) == some
+    assert fitting_workers(count) <= MOST_WORKERS
 
 
 def test_fingerprint__ignores_the_place_but_sees_content_name_label_and_size(tree: Path, tmp_path: Path) -> None:
@@ -99,7 +140,7 @@ def test_fingerprint__ignores_the_place_but_sees_content_name_label_and_size(tre
     assert FolderImages(moved, 9).fingerprint() != original
     assert FolderImages(moved, 8, 9).fingerprint() != original
     samples = FolderImages(moved, 8).samples
-    relabelled = [Sample(2 - sample.label, sample.file) for sample in samples]
+    relabelled = sorted(Sample(2 - sample.label, sample.file) for sample in samples)
     assert FolderImages(moved, 8, samples=relabelled).fingerprint() != original
     (moved / "bee" / "2.png").rename(moved / "bee" / "3.png")
     assert FolderImages(moved, 8).fingerprint() != original
@@ -128,13 +169,13 @@ def test_make_resident__leaves_a_large_set_in_its_files(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
-@pytest.mark.parametrize("file", ["ant/0.jpg", "ant/1.png"])
-def test_folder_images__unreadable_image_names_the_file(tree: Path, file: str, damage: str) -> None:
+@pytest.mark.parametrize(("file", "workers"), [("ant/0.jpg", 0), ("ant/1.png", 0), ("ant/1.png", 2)])
+def test_folder_images__unreadable_image_names_the_file(tree: Path, file: str, damage: str, workers: int) -> None:
     path = tree / file
     content = {"truncated": path.read_bytes()[: path.stat().st_size // 2], "text": b"not an image", "empty": b""}
     path.write_bytes(content[damage])
-    images = FolderImages(tree, 8)
-    with pytest.raises(DataError, match=f"Could not read the image .*{file}"):
+    images = FolderImages(tree, 8, workers=workers)
+    with pytest.raises(DataError, match=f"^Could not read the image .*{file}"):
         list(images.batches(4))
 
 
@@ -161,3 +202,23 @@ def test_folder_images__refuses_missing_and_empty_folders(tree: Path, tmp_path: 
 def test_folder_images__refuses_a_crop_larger_than_the_image(tree: Path) -> None:
     with pytest.raises(DataError, match="crop of 8 pixels does not fit"):
         FolderImages(tree, 8, shorter_side=7)
+
+
+def test_file_index__gives_back_what_it_was_given_in_canonical_order(tmp_path: Path) -> None:
+    given = [
+        Sample(0, "a/z/1.png"),
+        Sample(0, "a/2.png"),
+        Sample(0, "a/b/1.png"),
+        Sample(3, os.fsdecode(b"d/\xff.png")),
+    ]
+    index = FileIndex(given)
+    assert list(index) == [given[2], given[0], given[1], given[3]]
+    assert (index[-1], index[1:3], len(index), index.classes) == (given[3], [given[0], given[1]], 4, 4)
+    assert index.nbytes == 12 * 4 + 8 + sum(len(os.fsencode(sample.file)) for sample in given)
+    with pytest.raises(IndexError):
+        index[4]
+
+
+def test_file_index__labels_must_rise() -> None:
+    with pytest.raises(ValueError, match="class 0 come behind those of class 1"):
+        FileIndex([Sample(1, "b/0.png"), Sample(0, "a/0.png")])

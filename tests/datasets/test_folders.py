@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from dfkdbench.datasets import folders
-from dfkdbench.datasets.folder_images import FolderImages, Sample
+from dfkdbench.datasets.file_index import Sample
+from dfkdbench.datasets.folder_images import FolderImages
 from dfkdbench.errors import DataError
 
 
@@ -100,7 +101,7 @@ PINNED_TEST_FILES = ["0/7.jpg", "0/8.jpg", "1/10.jpg", "1/6.jpg", "2/1.jpg", "2/
 
 
 def test_split_by_class__small_classes_still_have_a_test_image() -> None:
-    assert len(folders.split_by_class([Sample(0, "0/a.jpg"), Sample(0, "0/b.jpg")], train=False)) == 1
+    assert len(list(folders.split_by_class([Sample(0, "0/a.jpg"), Sample(0, "0/b.jpg")], train=False))) == 1
 
 
 def test_mini_imagenet__parts_cut_by_class_are_merged(tmp_path: Path) -> None:

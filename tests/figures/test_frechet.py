@@ -9,7 +9,7 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from dfkdbench.figures.frechet import Gaussian, fit_gaussian, frechet_distance
+from dfkdbench.figures.frechet import Gaussian, GaussianFit, fit_gaussian, frechet_distance
 
 
 def draw(count: int, dimensions: int, seed: int) -> Tensor:
@@ -31,6 +31,23 @@ def test_fit_gaussian__is_mean_and_sample_covariance() -> None:
     assert found.mean.dtype == found.covariance.dtype == torch.float64
     assert torch.allclose(found.mean, features.double().mean(0))
     assert torch.allclose(found.covariance, torch.cov(features.double().T))
+
+
+@pytest.mark.parametrize("sizes", [(20,), (7, 13), (1, 1, 18)])
+def test_gaussian_fit__does_not_depend_on_the_batches(sizes: tuple[int, ...]) -> None:
+    features = 1e6 + draw(20, 3, 0)
+    fit = GaussianFit()
+    for batch in features.split(sizes):
+        fit.add(batch)
+    expected = fit_gaussian(features)
+    torch.testing.assert_close(fit.gaussian().mean, expected.mean, rtol=1e-12, atol=0)
+    torch.testing.assert_close(fit.gaussian().covariance, expected.covariance, rtol=1e-8, atol=0)
+
+
+def test_gaussian_fit__takes_two_images() -> None:
+    fit = GaussianFit()
+    with pytest.raises(ValueError, match="two images or more, not 0"):
+        fit.gaussian()
 
 
 def test_frechet_distance__of_spheres_is_that_of_centres_and_radii() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dfkdbench.figures.images import class_balance, class_spread, diversity
+from dfkdbench.figures.images import SpreadFit, class_balance, class_spread, diversity
 
 
 def draw(count: int, seed: int, dimensions: int = 5) -> Tensor:
@@ -42,6 +42,15 @@ def test_class_spread__is_the_root_mean_square_over_all_pairs_of_a_class() -> No
     ):
         pairs = [float((a - b).double().square().sum()) for a, b in itertools.combinations(members.double(), 2)]
         assert float(found) == pytest.approx(math.sqrt(sum(pairs) / len(pairs)), rel=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [(30,), (11, 19), (1, 1, 28)])
+def test_spread_fit__does_not_depend_on_the_batches(sizes: tuple[int, ...]) -> None:
+    features, decisions = draw(30, 0) + 1e4, torch.arange(30) % 4
+    fit = SpreadFit(5)
+    for batch, decided in zip(features.split(sizes), decisions.split(sizes), strict=True):
+        fit.add(batch, decided)
+    torch.testing.assert_close(fit.spread(), class_spread(features, decisions, 5), rtol=1e-9, atol=0, equal_nan=True)
 
 
 def test_class_spread__needs_two_images() -> None:

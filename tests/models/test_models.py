@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dfkdbench.descriptors import SIGNALS, ModelSpec
 from dfkdbench.errors import ConfigError
 from dfkdbench.models.layers import BatchNorm2d
-from dfkdbench.models.resnet import resnet18
+from dfkdbench.models.resnet import resnet18, resnet50
 from dfkdbench.models.specs import MODELS
 from dfkdbench.seams import Taps, read_signal
 
@@ -30,6 +30,7 @@ PARAMETERS = {
     "lenet5_half": 15_738,
     "resnet18": 11_173_962,
     "resnet34": 21_282_122,
+    "resnet50": 23_520_842,
     "wrn_40_2": 2_243_546,
     "wrn_40_1": 563_930,
     "wrn_16_2": 691_674,
@@ -45,6 +46,7 @@ FEATURES = {
     "lenet5_half": 60,
     "resnet18": 512,
     "resnet34": 512,
+    "resnet50": 2048,
     "wrn_40_2": 128,
     "wrn_40_1": 64,
     "wrn_16_2": 128,
@@ -60,6 +62,7 @@ STAGES = {
     "lenet5_half": [(3, 28), (8, 10)],
     "resnet18": [(64, 32), (128, 16), (256, 8), (512, 4)],
     "resnet34": [(64, 32), (128, 16), (256, 8), (512, 4)],
+    "resnet50": [(256, 32), (512, 16), (1024, 8), (2048, 4)],
     "wrn_40_2": [(32, 32), (64, 16), (128, 8)],
     "wrn_40_1": [(16, 32), (32, 16), (64, 8)],
     "wrn_16_2": [(32, 32), (64, 16), (128, 8)],
@@ -211,9 +214,10 @@ def test_resnet__stem_follows_the_image_size(size: int, side: int, stem: int) ->
     assert network.conv1.kernel_size == (stem, stem)
 
 
-def test_resnet__imagenet_form_takes_torchvision_weights() -> None:
-    reference = import_module("torchvision.models").resnet18(num_classes=12).eval()
-    network = resnet18(3, 12, 128).eval()
+@pytest.mark.parametrize("build", [resnet18, resnet50], ids=lambda build: build.__name__)
+def test_resnet__imagenet_form_takes_torchvision_weights(build: Callable[[int, int, int], nn.Module]) -> None:
+    reference = getattr(import_module("torchvision.models"), build.__name__)(num_classes=12).eval()
+    network = build(3, 12, 128).eval()
     network.load_state_dict(reference.state_dict())
     images = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():

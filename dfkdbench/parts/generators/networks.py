@@ -16,6 +16,8 @@ from dfkdbench.rng import seeded_initialisation
 from dfkdbench.seams import Setting
 from dfkdbench.shortcuts import is_taken
 
+NARROWEST = 16
+
 
 class ConvNetwork(nn.Module):
     """Latents (B, latent) to images (B, C, H, W), for any number of channels and sides divisible by the upsampling.
@@ -24,7 +26,7 @@ class ConvNetwork(nn.Module):
     the first, 3x3 convolution, output activation, output norm. With three entries this is the generator of DAFL
     (Chen et al., ICCV 2019), shared by DFAD, RDSKD, PRE-DFKD and CDFKD for 32x32 images: `norm_eps=0.8` is DAFL's,
     1e-5 DFAD's, an affine output norm without activation ZSKT's. With four, no `stem_norm` and `slope=0` it is
-    DFQ's. The linear layer makes the first maps, so larger images grow it unless `channels` gets longer.
+    DFQ's. The linear layer makes the first maps; `first_maps` bounds them for larger images.
 
     Args:
         options: Widths, norms and activations.
@@ -47,7 +49,7 @@ class ConvNetwork(nn.Module):
         self._precision = precision
         self._memory_format = torch.channels_last if is_taken("channels-last") else torch.contiguous_format
         channels, height, width = image_shape
-        stem, *widths = options.channels
+        stem, *widths = all_channels = fitting_channels(options, height, width)
         upsampling = 2 ** len(widths)
         if height % upsampling or width % upsampling:
             raise PlanError(
@@ -58,7 +60,7 @@ class ConvNetwork(nn.Module):
         self.first_shape = (stem, height // upsampling, width // upsampling)
         self.project = nn.Linear(options.latent, stem * self.first_shape[1] * self.first_shape[2])
         layers: list[nn.Module] = [nn.BatchNorm2d(stem) if options.stem_norm else nn.Identity()]
-        for inputs, outputs in itertools.pairwise(options.channels):
+        for inputs, outputs in itertools.pairwise(all_channels):
             layers += [
                 _convolution(UpsampledConvolution(inputs, outputs, inner_bias), options.spectral_norm),
                 nn.BatchNorm2d(outputs, eps=options.norm_eps),
@@ -66,7 +68,7 @@ class ConvNetwork(nn.Module):
             ]
         self.layers = nn.Sequential(
             *layers,
-            _convolution(nn.Conv2d(options.channels[-1], channels, 3, padding=1), options.spectral_norm),
+            _convolution(nn.Conv2d(all_channels[-1], channels, 3, padding=1), options.spectral_norm),
             _activation(options.output_activation),
             _output_norm(options.output_norm, channels),
         )
@@ -76,6 +78,19 @@ class ConvNetwork(nn.Module):
         with autocast(self._precision, latents.device):
             first = self.project(latents).view(-1, *self.first_shape)
             return widen(self.layers(first.contiguous(memory_format=self._memory_format)))
+
+
+def fitting_channels(options: ConvNetworkOptions, height: int, width: int) -> tuple[int, ...]:
+    """The channels of the options and of what follows until the first maps of images of that size are small enough.
+
+    A side that can't be halved once more ends it: 84 x 84 pixels start from 21 x 21.
+    """
+    channels = list(options.channels)
+    while True:
+        sides = [side / 2 ** (len(channels) - 1) for side in (height, width)]
+        if max(sides) <= options.first_maps or any(side % 2 for side in sides):
+            return tuple(channels)
+        channels.append(min(channels[-1], max(NARROWEST, channels[-1] // 2)))
 
 
 def build_network(options: ConvNetworkOptions, setting: Setting, inner_bias: bool = True) -> ConvNetwork:

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dfkdbench.errors import PlanError
 from dfkdbench.parts.generators.conv import ConvGenerator
-from dfkdbench.parts.generators.networks import ConvNetwork
+from dfkdbench.parts.generators.networks import ConvNetwork, fitting_channels
 from dfkdbench.parts.generators.upsampling import UpsampledConvolution
 from dfkdbench.parts.options import ConvNetworkOptions, ConvOptions
 from dfkdbench.recipe import OptimizerOptions
@@ -45,6 +45,36 @@ def test_conv_network__has_the_published_number_of_parameters(
 def test_conv_network__makes_images_of_any_shape_divisible_by_four(shape: tuple[int, int, int]) -> None:
     network = ConvNetwork(ConvNetworkOptions.model_validate(SMALL), shape)
     assert network(torch.randn(3, 7)).shape == (3, *shape)
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "expected"),
+    [
+        ((128, 128, 64), 32, (128, 128, 64)),
+        ((128, 128, 64), 64, (128, 128, 64)),
+        ((128, 128, 64), 84, (128, 128, 64)),  # 21 can't be halved
+        ((128, 128, 64), 128, (128, 128, 64, 32)),
+        ((128, 128, 64), 224, (128, 128, 64, 32, 16)),
+        ((8, 8, 4), 224, (8, 8, 4, 4, 4)),
+        ((256, 128, 64, 32, 32, 16), 224, (256, 128, 64, 32, 32, 16)),
+    ],
+)
+def test_fitting_channels__bound_the_first_maps(channels: Any, side: int, expected: tuple[int, ...]) -> None:
+    assert fitting_channels(ConvNetworkOptions(channels=channels), side, side) == expected
+
+
+def test_fitting_channels__are_those_given_where_larger_maps_may_be() -> None:
+    options = ConvNetworkOptions(channels=(8, 8, 4), first_maps=56)
+    assert fitting_channels(options, 224, 224) == (8, 8, 4)
+    assert options.model_dump()["first_maps"] == 56
+    assert "first_maps" not in ConvNetworkOptions(channels=(8, 8, 4)).model_dump()
+
+
+@torch.no_grad()
+def test_conv_network__makes_images_of_224_pixels_from_14() -> None:
+    network = ConvNetwork(ConvNetworkOptions(channels=(8, 8, 4)), (3, 224, 224))
+    assert network.first_shape == (8, 14, 14)
+    assert network(torch.zeros(2, 100)).shape == (2, 3, 224, 224)
 
 
 @pytest.mark.parametrize(("channels", "first"), [((8, 4), (8, 16, 16)), ((8, 8, 8, 4), (8, 4, 4))])
