@@ -27,7 +27,10 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
     "a replay that learns": ({"plugin": "dfad", "replay": "vae", **WITH_BATCH_NORM}, 4),
 }
 METHODS = ("deepinversion", "dfq", "fast", "mad", "mb_dfkd", "pre_dfkd", "zskd", "zskt")
-OTHERS = {name: ({"plugin": name, **WITH_BATCH_NORM}, 12) for name in METHODS}
+OTHERS: dict[str, tuple[dict[str, Any], int]] = {
+    **{name: ({"plugin": name, **WITH_BATCH_NORM}, 12) for name in METHODS},
+    "cdfkd_mfs": ({"plugin": "cdfkd_mfs", "pair": "resnet_s:mh3_resnet_xs", "teacher_count": 3}, 4),
+}
 
 
 def train(folder: Path, cases: Mapping[str, tuple[dict[str, Any], int]], *launcher: str) -> Path:
