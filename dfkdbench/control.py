@@ -54,8 +54,8 @@ def _all_samples(images: ImageSet, plan: Plan) -> Batch:
     if size > MOST_BYTES:
         raise PlanError(
             f"'{plan.plugin}' holds the {len(images):,} training images of {plan.input.dataset} as float32, which are "
-            f"{size / 2**30:,.0f} GiB; the most is {MOST_BYTES / 2**30:,.0f}. There is no control on real data for this "
-            "set; dfkdbench list methods shows the others."
+            f"{size / 2**30:,.0f} GiB; the most is {MOST_BYTES / 2**30:,.0f}. There is no control on real data for "
+            "this set; dfkdbench list methods shows the others."
         )
     pixels, labels = zip(*images.batches(4096), strict=True)
     device = torch.device(plan.device)
