@@ -5,6 +5,7 @@ It is not sealed and says so. Only controls of the core run here; a method that 
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -12,14 +13,18 @@ import torch
 
 from dfkdbench.datasets.images import ImageSet, normalise
 from dfkdbench.datasets.loading import load_dataset
+from dfkdbench.errors import PlanError
 from dfkdbench.leaving import leave
 from dfkdbench.plan import Plan
 from dfkdbench.registry import load_registry
+from dfkdbench.reports import append_line
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import die_with_parent
 from dfkdbench.seams import Batch
-from dfkdbench.session import Launch, run_session
+from dfkdbench.session import EXIT_ENDED_WITH_STATUS, Launch, run_session
 from dfkdbench.worker import say_ready
+
+MOST_BYTES = 16 << 30
 
 
 def main(root: Path) -> int:
@@ -31,12 +36,27 @@ def main(root: Path) -> int:
     say_ready("none: control on real data")
     spec = load_registry().datasets.get(plan.input.dataset).item
     data_root = Path(launch.data_root) if launch.data_root else None
-    real = _all_samples(load_dataset(spec, data_root, train=True), plan)
+    try:
+        real = _all_samples(load_dataset(spec, data_root, train=True), plan)
+    except PlanError as error:
+        append_line(folder.reports, {"event": "refused", "error": error.message})
+        return EXIT_ENDED_WITH_STATUS
     return run_session(folder, plan, launch, real)
 
 
 def _all_samples(images: ImageSet, plan: Plan) -> Batch:
-    """The whole training set in the teacher's input space, on the run's device."""
+    """The whole training set in the teacher's input space, on the run's device.
+
+    Raises:
+        PlanError: It would take more than `MOST_BYTES`.
+    """
+    size = 4 * len(images) * math.prod(images.shape)
+    if size > MOST_BYTES:
+        raise PlanError(
+            f"'{plan.plugin}' holds the {len(images):,} training images of {plan.input.dataset} as float32, which are "
+            f"{size / 2**30:,.0f} GiB; the most is {MOST_BYTES / 2**30:,.0f}. There is no control on real data for "
+            "this set; dfkdbench list methods shows the others."
+        )
     pixels, labels = zip(*images.batches(4096), strict=True)
     device = torch.device(plan.device)
     scaled = torch.cat([normalise(batch.to(device), plan.input.mean, plan.input.std) for batch in pixels])

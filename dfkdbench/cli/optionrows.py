@@ -176,11 +176,14 @@ def _model_rows(
             key=key,
             type=type_in_words(entry, schema.get("$defs")),
             default=defaults[name],
-            value=values[name],
+            value=values.get(name, defaults[name]),
             origin=origin_of(key),
             description=field.description or "",
         )
 
 
 def _defaults_of(model: type[BaseModel]) -> dict[str, Any]:
-    return model().model_dump(mode="json")
+    """Of every field, those too that plans leave out at their default."""
+    made = model()
+    written = made.model_dump(mode="json")
+    return {name: written.get(name, getattr(made, name)) for name in model.model_fields}
