@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from dfkdbench.datasets.file_index import FileIndex, Sample, class_folders, list_samples
 from dfkdbench.datasets.images import RESIDENT_BYTES, check_batch_size
@@ -240,6 +240,8 @@ class _Decoding(Dataset[Decoded]):
         images = self._images
         chosen = [images.samples[index] for index in indices]
         pixels = torch.empty((len(chosen), *images.shape), dtype=torch.uint8)
+        if get_worker_info() is not None:  # moved there only when it is sent, it would leave holes in the heap
+            pixels.share_memory_()
         try:
             for place, sample in zip(pixels, chosen, strict=True):
                 place.copy_(read_image(images.root / sample.file, images.shorter_side, images.size))
