@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import sys
 import warnings
@@ -13,17 +12,16 @@ from typing import Any
 
 import torch
 
-from dfkdbench.compatibility import refuse_foreign_real_samples
-from dfkdbench.config import Resolved, parse_loss, parse_setting, read_config_file, resolve, several_teachers
+from dfkdbench.config import Resolved
 from dfkdbench.datasets.images import ImageSet, make_resident
 from dfkdbench.datasets.loading import has_to_be_read, load_dataset
 from dfkdbench.descriptors import Method
 from dfkdbench.devices import choose_device, fitting_threads
-from dfkdbench.errors import PlanError, unknown_name
+from dfkdbench.errors import PlanError
 from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
-from dfkdbench.models.settling import check_final_layer, settle
-from dfkdbench.pairs import find_pair
+from dfkdbench.lookup import look_up, resolve_for
+from dfkdbench.models.settling import check_final_layer
 from dfkdbench.places import assets_folder, data_folder
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.readout import take_samples
@@ -111,7 +109,7 @@ class Prepared:
             DfkdbenchError: A key or value that does not fit.
         """
         request = replace(self.request, settings=(*self.request.settings, *settings))
-        resolved = _resolve(self.registry, self.method, self.cell, request)
+        resolved = resolve_for(self.registry, self.method, self.cell, request)
         return replace(self, request=request, resolved=resolved)
 
     def bench(self, plan: Plan) -> Bench:
@@ -239,17 +237,6 @@ def prepare(request: Request, progress: TeacherProgress, registry: Registry | No
     return Prepared(request, registry, method, resolved, cell, device, test_set, teachers, samples)
 
 
-def look_up(registry: Registry, request: Request) -> tuple[Owned[Method], Cell, Resolved]:
-    """The method, cell and recipe that a request names.
-
-    Raises:
-        DfkdbenchError: Anything of these that is not there or does not fit.
-    """
-    method = registry.methods.get(request.plugin)
-    cell = _find_cell(registry, request.dataset, request.pair, request.budget)
-    return method, cell, _resolve(registry, method, cell, request)
-
-
 def notify(registry: Registry, hook: str, participants: frozenset[str], **arguments: Any) -> None:
     """Calls an observer hook; accuracies do not go to distributions that take part in the run.
 
@@ -268,39 +255,3 @@ def _copies_of_shipped_data() -> list[Path]:
     package = importlib.util.find_spec("sklearn")
     places = (package.submodule_search_locations or ()) if package else ()
     return [Path(place) / "datasets" / "data" for place in places]
-
-
-@functools.lru_cache(maxsize=64)
-def _find_cell(registry: Registry, dataset_name: str, pair: str | None, budget: str | None) -> Cell:
-    """The cell of these names. Remembered, since its networks are built to be looked at."""
-    dataset = registry.datasets.get(dataset_name)
-    spec = dataset.item
-    teacher, student = find_pair(registry, pair or spec.pairs[0], spec.pairs)
-    budget_name = budget or spec.default_budget
-    if budget_name not in spec.budgets:
-        raise unknown_name("budget", budget_name, spec.budgets, f"dfkdbench describe {spec.name}")
-    first, second = (settle(model, spec) for model in (teacher, student))
-    return Cell(dataset, first, second, budget_name, spec.budgets[budget_name])
-
-
-def _resolve(registry: Registry, method: Owned[Method], cell: Cell, request: Request) -> Resolved:
-    """The recipe of a request, checked for what only the core's own code may see."""
-    names = (cell.dataset.item.name, cell.pair, cell.budget_name)
-    resolved = resolve(registry, method.item, names, _overrides(registry, request))
-    refuse_foreign_real_samples(method, resolved)
-    return resolved
-
-
-def _overrides(registry: Registry, request: Request) -> list[tuple[str, Any, str]]:
-    """All layers above the presets, in rising precedence."""
-    layers = read_config_file(request.config_file) if request.config_file else []
-    for slot in ("generator", "replay", "aggregator", "combiner"):
-        name = getattr(request, slot)
-        if name is not None:
-            registry.components[slot].get(name)
-            layers.append((slot, name, f"--{slot}"))
-    if request.aggregator is None:
-        layers += several_teachers(request.teacher_count)
-    layers += [parse_loss(registry, text) for text in request.losses]
-    layers += [parse_setting(text) for text in request.settings]
-    return layers

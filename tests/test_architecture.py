@@ -36,7 +36,7 @@ DISTINCT_METHODS = {
     "mbdfkd",
 }
 METHODS_THAT_ARE_WORDS = {"fast", "mad", "adi", "sse", "dream"}
-JUDGE_SIDE = {"judge", "intake", "control", "bench", "api", "evaluate", "readout"}
+JUDGE_SIDE = {"judge", "intake", "control", "bench", "lookup", "api", "evaluate", "readout"}
 JUDGE_SIDE_PACKAGES = {"teachers", "cli", "datasets", "verification", "figures", "conformance", "campaigns"}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dfkdbench import control
-from dfkdbench.bench import Request, look_up
+from dfkdbench.bench import Request
 from dfkdbench.datasets.digits import load_digits
 from dfkdbench.errors import PlanError
+from dfkdbench.lookup import look_up
 from dfkdbench.plan import Plan, make_plan
 from dfkdbench.registry import load_registry
 

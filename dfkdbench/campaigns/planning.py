@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dfkdbench.bench import Request, look_up
+from dfkdbench.bench import Request
 from dfkdbench.campaigns.definition import Campaign, Choice, setting_texts
 from dfkdbench.config import SLOTS
 from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.devices import choose_device
 from dfkdbench.errors import DataError, DfkdbenchError, PlanError
 from dfkdbench.files import sha256_of
+from dfkdbench.lookup import look_up
 from dfkdbench.places import home_folder
 from dfkdbench.plan import Cell, Plan, make_plan
 from dfkdbench.readout import take_samples

@@ -241,7 +241,7 @@ class _Decoding(Dataset[Decoded]):
         chosen = [images.samples[index] for index in indices]
         pixels = torch.empty((len(chosen), *images.shape), dtype=torch.uint8)
         if get_worker_info() is not None:  # moved there only when it is sent, it would leave holes in the heap
-            pixels.share_memory_()
+            pixels.share_memory_()  # type: ignore[no-untyped-call]
         try:
             for place, sample in zip(pixels, chosen, strict=True):
                 place.copy_(read_image(images.root / sample.file, images.shorter_side, images.size))

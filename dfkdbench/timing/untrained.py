@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 import torch
 
 from dfkdbench.assembly import Assembly, build_network
-from dfkdbench.bench import Request, look_up
+from dfkdbench.bench import Request
 from dfkdbench.devices import choose_device
 from dfkdbench.errors import PlanError
 from dfkdbench.files import sha256_of
+from dfkdbench.lookup import look_up
 from dfkdbench.plan import Plan, make_plan
 from dfkdbench.registry import Registry
 from dfkdbench.rng import seeded_initialisation
