@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dfkdbench.assembly import Assembly
 from dfkdbench.bench import Request
 from dfkdbench.conformance.subjects import Subject
@@ -60,16 +58,8 @@ def _plan(name: str, pair: str, teachers: int) -> Plan:
     return plan_untrained(load_registry(), request)
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A part in the plainest company that it goes with."""
-
-    subject: Subject
-    assembly: Assembly
-
-
-def assemble_part(kind: str, name: str) -> Bench:
-    """A part among neutral ones, with teachers of random weights."""
+def assemble_part(kind: str, name: str) -> Assembly:
+    """A run of neutral parts, its teachers of random weights, around a part."""
     part = subject(kind, name)
     plan = plan_around(part, home_of(part), TASK, overrides=[("batch_size", BATCH, "--set")])
-    return Bench(part, assemble(shorten(plan), TASK))
+    return assemble(shorten(plan), TASK)

@@ -21,7 +21,7 @@ from dfkdbench.devices import available_cores
 
 TURNS = int(os.environ.get("DFKDBENCH_TURNS", "1"))
 JOBS = min(4, available_cores())
-RUNS = JOBS
+RUNS = 2 * JOBS
 RUN = ("run", "--plugin", "dafl", "--dataset", "digits", "--budget", "quick", "--seeds", f"0-{RUNS - 1}")
 WAYS = {"side by side": ("--jobs", str(JOBS), "--threads", "1"), "one by one": ("--threads", str(JOBS))}
 

@@ -31,20 +31,20 @@ def learning() -> list[str]:
 
 @pytest.mark.parametrize("name", learning())
 def test_generator__fit_step(benchmark: Any, name: str) -> None:
-    run = assemble_part("generator", name).assembly.parts
+    run = assemble_part("generator", name).parts
     benchmark.pedantic(run.generator.fit, (ImageObjective(run, run.phases[0]), 1), **ROUNDS)
 
 
 @pytest.mark.parametrize("name", parts("generator"))
 def test_generator__sample(benchmark: Any, name: str) -> None:
-    assembly = assemble_part("generator", name).assembly
+    assembly = assemble_part("generator", name)
     assembly.loop.advance()
     benchmark.pedantic(assembly.generator.sample, (BATCH,), **ROUNDS)
 
 
 @pytest.mark.parametrize("name", of_role("image"))
 def test_image_loss__with_its_gradient(benchmark: Any, name: str) -> None:
-    run = assemble_part("loss", name).assembly.parts
+    run = assemble_part("loss", name).parts
     objective, (drawn, labels) = ImageObjective(run, run.phases[0]), TASK.draw(BATCH, seed=0)
 
     def call() -> None:
@@ -56,7 +56,7 @@ def test_image_loss__with_its_gradient(benchmark: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", of_role("student"))
 def test_student_loss__in_a_step(benchmark: Any, name: str) -> None:
-    run = assemble_part("loss", name).assembly.parts
+    run = assemble_part("loss", name).parts
     update, drawn = build_student_update(run), TASK.draw(BATCH, seed=0)
     benchmark.pedantic(update.step, (drawn, run.answer_of(drawn.images), BATCH), **ROUNDS)
 
@@ -64,7 +64,7 @@ def test_student_loss__in_a_step(benchmark: Any, name: str) -> None:
 @pytest.mark.parametrize("call", ["observe", "sample"])
 @pytest.mark.parametrize("name", parts("replay"))
 def test_replay(benchmark: Any, name: str, call: str) -> None:
-    run = assemble_part("replay", name).assembly.parts
+    run = assemble_part("replay", name).parts
     fresh = run.generator.sample(BATCH)
     for _ in range(PUSHES):
         run.replay.observe(fresh, run.target_of)

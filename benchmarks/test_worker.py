@@ -1,6 +1,6 @@
 """A sealed run of one student step, from nothing to its record: an upper bound for the start of a worker.
 
-The judge's own part is in it: two evaluations at most, one of the last student, and the figures about images.
+The judge's own part is in it: it evaluates the student, and takes figures of its images.
 """
 
 from __future__ import annotations
