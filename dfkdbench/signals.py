@@ -25,7 +25,8 @@ class BatchStatistics(NamedTuple):
 class Taps:
     """Collects what a forward pass is asked for beside its logits.
 
-    Passed down the modules explicitly and returned, so nothing is stashed on modules between passes.
+    Passed down the modules explicitly and returned, so nothing is stashed on modules between passes. All but the
+    stages is in float32 at least, statistics from their first sum on, whatever a forward pass works in.
 
     Args:
         wants: Names from `dfkdbench.descriptors.SIGNALS`.
@@ -42,12 +43,12 @@ class Taps:
     def tap_heads(self, heads: Sequence[Tensor]) -> None:
         """Keeps the logits (B, K) of each head of a network that has several."""
         if "heads" in self.wants:
-            self.heads = tuple(heads)
+            self.heads = tuple(map(widen, heads))
 
     def tap_features(self, features: Tensor) -> None:
         """Keeps the feature vector (B, D) as the architecture defines it (LeNet-5: output of the third convolution)."""
         if "features" in self.wants:
-            self.features = features
+            self.features = widen(features)
 
     def tap_stage(self, activation: Tensor) -> None:
         """Keeps the output of a stage, shape (B, C, H, W)."""
@@ -57,10 +58,10 @@ class Taps:
     def tap_batch_norm(self, inputs: Tensor, running_mean: Tensor, running_variance: Tensor) -> None:
         """Keeps the statistics of a batch-norm layer's input, shape (B, C, H, W)."""
         if "batch_norm" in self.wants:
-            variance, mean = torch.var_mean(inputs, dim=(0, 2, 3), correction=0)
+            variance, mean = torch.var_mean(widen(inputs), dim=(0, 2, 3), correction=0)
             self.batch_norm.append(BatchStatistics(mean, variance, running_mean, running_variance))
         if "batch_norm_means" in self.wants:
-            self.batch_norm_means.append(inputs.mean((2, 3)))
+            self.batch_norm_means.append(widen(inputs).mean((2, 3)))
 
 
 class Signal(NamedTuple):

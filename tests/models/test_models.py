@@ -249,3 +249,19 @@ def test_specs__names_are_the_factories_names() -> None:
     assert len(SPECS) == len(MODELS)
     assert set(SPECS) == set(PARAMETERS)
     assert all(spec.target.endswith(f":{spec.name}") for spec in MODELS)
+
+
+def test_taps__sums_over_rounded_activations_are_not_rounded() -> None:
+    network, statistics = BatchNorm2d(3), Taps({"batch_norm", "batch_norm_means", "features", "heads"})
+    inputs = (10 + torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))).bfloat16()
+    network(inputs, statistics)
+    statistics.tap_features(inputs.flatten(1))
+    statistics.tap_heads([inputs.flatten(1)])
+    ((mean, variance, _, _),) = statistics.batch_norm
+    exact = inputs.double().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(mean.double(), exact.mean(1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(variance.double(), exact.var(1, correction=0), rtol=1e-5, atol=0)
+    (means,) = statistics.batch_norm_means
+    torch.testing.assert_close(means.double(), inputs.double().mean((2, 3)), rtol=1e-6, atol=0)
+    assert statistics.features is not None
+    assert {statistics.features.dtype, statistics.heads[0].dtype} == {torch.float32}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -46,19 +47,19 @@ class BankReplay:
         if self._policy == "ring":
             self._capacity = _whole_slots(self._capacity, self._push_size)
         self._rng = torch.Generator().manual_seed(setting.rng("bank").initial_seed())
-        self._images: Tensor | None = None
-        self._labels: Tensor | None = None
+        self._images: _Rows | None = None
+        self._labels: _Rows | None = None
         self._steps = 0
         self._seen = 0
 
     def __len__(self) -> int:
         """Images stored."""
-        return 0 if self._images is None else len(self._images)
+        return 0 if self._images is None else len(self._images.stored)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the stored images and labels: grows to the capacity and stays there."""
-        return sum(tensor.nbytes for tensor in (self._images, self._labels) if tensor is not None)
+        return sum(rows.stored.nbytes for rows in (self._images, self._labels) if rows is not None)
 
     def follow(self, generator: Generator) -> None:
         """Does nothing: the bank looks at images only."""
@@ -78,13 +79,14 @@ class BankReplay:
         if self._images is None:
             return None
         chosen = self._draw(count).to(self._device)
-        return Batch(self._images[chosen], None if self._labels is None else self._labels[chosen])
+        labels = None if self._labels is None else self._labels.stored[chosen]
+        return Batch(self._images.stored[chosen], labels)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything stored, the counters and the random stream."""
         return {
-            "images": self._images,
-            "labels": self._labels,
+            "images": None if self._images is None else self._images.stored,
+            "labels": None if self._labels is None else self._labels.stored,
             "steps": self._steps,
             "seen": self._seen,
             "rng": self._rng.get_state(),
@@ -92,7 +94,7 @@ class BankReplay:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave."""
-        self._images, self._labels = (_copy(state[name], self._device) for name in ("images", "labels"))
+        self._images, self._labels = (self._rows_of(state[name]) for name in ("images", "labels"))
         self._steps, self._seen = state["steps"], state["seen"]
         self._rng.set_state(state["rng"])
 
@@ -107,10 +109,18 @@ class BankReplay:
     def _push(self, batch: Batch) -> None:
         images = batch.images[: self._push_size].detach()
         places = self._places(len(images))
-        self._images = _put(self._images, images, places)
+        if self._images is None:
+            self._images = _Rows(images[:0], self._capacity)
+        self._images.put(images, places)
         if batch.labels is not None:
-            self._labels = _put(self._labels, batch.labels[: self._push_size], places)
+            labels = batch.labels[: self._push_size]
+            if self._labels is None:
+                self._labels = _Rows(labels[:0], self._capacity)
+            self._labels.put(labels, places)
         self._seen += len(images)
+
+    def _rows_of(self, saved: Tensor | None) -> _Rows | None:
+        return None if saved is None else _Rows(saved.to(self._device), self._capacity)
 
     def _places(self, count: int) -> dict[int, int]:
         """Place in the bank -> which of `count` new images goes there, the later one where two would."""
@@ -125,25 +135,42 @@ class BankReplay:
         return {place: index for index, place in enumerate(places) if place < self._capacity}
 
 
-def _put(stored: Tensor | None, new: Tensor, places: dict[int, int]) -> Tensor:
-    """The stored rows with new ones at their places; places behind the end make it longer."""
-    length = 0 if stored is None else len(stored)
-    overwritten = [place for place in places if place < length]
-    appended = [places[place] for place in sorted(places) if place >= length]
-    if stored is not None and overwritten:
-        stored[_index(overwritten, new)] = new[_index([places[place] for place in overwritten], new)]
-    if not appended and stored is not None:
-        return stored
-    rows = new[_index(appended, new)]
-    return rows if stored is None else torch.cat([stored, rows])
+class _Rows:
+    """Rows at places from 0 up. Room doubles as they come, up to the capacity: filling it copies a row about once.
+
+    Args:
+        first: Rows to begin with, at places 0, 1, ...; copied.
+        capacity: Rows at most.
+    """
+
+    def __init__(self, first: Tensor, capacity: int) -> None:
+        self._room = first.clone()
+        self._count = len(first)
+        self._capacity = capacity
+
+    @property
+    def stored(self) -> Tensor:
+        """The rows that have been put."""
+        return self._room[: self._count]
+
+    def put(self, new: Tensor, places: dict[int, int]) -> None:
+        """New rows at their places: place -> which of them. Places behind the end follow it without a gap."""
+        if not places:
+            return
+        self._count = max(self._count, max(places) + 1)
+        self._reserve(self._count)
+        self._room[_index(places.keys(), new)] = new[_index(places.values(), new)]
+
+    def _reserve(self, count: int) -> None:
+        held = len(self._room)
+        if held < count:
+            grown = self._room.new_zeros(min(max(count, 2 * held), self._capacity), *self._room.shape[1:])
+            grown[:held] = self._room
+            self._room = grown
 
 
-def _index(places: list[int], like: Tensor) -> Tensor:
-    return torch.tensor(places, dtype=torch.int64).to(like.device)
-
-
-def _copy(tensor: Tensor | None, device: torch.device) -> Tensor | None:
-    return None if tensor is None else tensor.to(device, copy=True)
+def _index(places: Iterable[int], like: Tensor) -> Tensor:
+    return torch.tensor([*places], dtype=torch.int64).to(like.device)
 
 
 def _whole_slots(capacity: int, push_size: int) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -141,6 +142,17 @@ def test_bank__bytes_grow_to_the_capacity_and_stay(make: MakeBank, policy: str) 
         sizes.append(bank.nbytes)
     assert sizes == sorted(sizes)
     assert sizes[2:] == [12 * (64 * 4 + 8)] * 7
+
+
+@pytest.mark.parametrize("policy", ["ring", "fifo", "reservoir"])
+def test_bank__what_is_stored_moves_seldom_while_it_fills(make: MakeBank, policy: str) -> None:
+    bank = make(policy=policy, capacity=256, push_every=1, first_push=1)
+    places = []
+    for step in range(1, 65):
+        bank.observe(numbered(step), never)
+        places.append(bank.state_dict()["images"].data_ptr())
+    assert len(bank) == 256
+    assert sum(one != other for one, other in itertools.pairwise(places)) == 6  # 4 images, 8, 16, ... 256
 
 
 def test_bank__published_sizes(make_setting: Callable[..., Setting]) -> None:
