@@ -18,6 +18,7 @@ from dfkdbench.figures.curve import curve_figures
 from dfkdbench.figures.imagefigures import ImageFigures
 from dfkdbench.files import canonical_json, read_json, sha256_of
 from dfkdbench.plan import Plan
+from dfkdbench.reports import Capture, plain
 from dfkdbench.tuning import Provenance
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Result(BaseModel):
     `changed_settings` and `tuning` are those of `Provenance`, and None in a record that does not say. They are what
     the method's package said when the run ended; no hash holds them, and `dfkdbench.tuning.changed_settings` finds the
     former again from the plan.
+
+    `capture` is how the last worker said that it ran its rounds, and None where none said so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -137,6 +140,7 @@ class Result(BaseModel):
     synthetic_frechet: float | None = None
     changed_settings: tuple[str, ...] | None = None
     tuning: tuple[Tuning, ...] | None = None
+    capture: Capture | None = None
 
     @property
     def tuned(self) -> bool | None:
@@ -209,7 +213,14 @@ def summarise(
         **(asdict(images) if images else {}),
         changed_settings=provenance.changed if provenance else None,
         tuning=provenance.tunings if provenance else None,
+        capture=_capture(last),
     )
+
+
+def _capture(last: Mapping[str, Any]) -> Capture | None:
+    """What a worker's reports say of it, made harmless."""
+    said = last.get("capture")
+    return None if said is None else Capture(state=said["state"], why=plain(said["why"]))
 
 
 def read_result(path: Path) -> Result:

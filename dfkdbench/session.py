@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dfkdbench.access import explain
 from dfkdbench.assembly import Assembly
 from dfkdbench.budgets import OVER_BUDGET, OverBudgetError, over_budget
+from dfkdbench.capture import build_rounds
 from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.devices import prepare_torch
 from dfkdbench.errors import IntegrityError, PlanError, RunError
@@ -29,7 +30,7 @@ from dfkdbench.plan import Plan
 from dfkdbench.reports import append_line
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.seams import Batch
-from dfkdbench.shortcuts import SHORTCUTS
+from dfkdbench.shortcuts import CAPTURES, SHORTCUTS
 from dfkdbench.teacherchannel import Pipes
 from dfkdbench.weights import dump_weights
 
@@ -56,6 +57,7 @@ class Launch(BaseModel):
 
     Attributes:
         shortcuts: Those of `dfkdbench.shortcuts` that are in force.
+        capture: How rounds may be captured, of `dfkdbench.shortcuts.CAPTURES`.
         teacher_weights: Paths; none where the teachers have a process of their own.
         teacher: How that one is started. The worker is not told.
     """
@@ -65,6 +67,7 @@ class Launch(BaseModel):
     teacher_weights: tuple[str, ...]
     threads: int
     shortcuts: tuple[str, ...] = tuple(SHORTCUTS)
+    capture: str = CAPTURES[0]
     checkpoint_seconds: float
     report_seconds: float
     isolation: str
@@ -102,6 +105,7 @@ class Session:
         weights = [Path(path) for path in launch.teacher_weights]
         self.assembly = Assembly(plan, weights, self.device, real, pipes)
         self._resume()
+        self.rounds = build_rounds(self.assembly, launch.capture)
 
     def run(self) -> int:
         """Runs to the end, to a stop signal or to a failure; returns the exit code."""
@@ -131,7 +135,7 @@ class Session:
     def _advance_until_done(self) -> None:
         loop, launch = self.assembly.loop, self.launch
         while not loop.done and not self._stop:
-            loop.advance()
+            self.rounds.advance()
             self._hand_out_snapshots()
             now = time.monotonic()
             self._check_seconds()
@@ -174,6 +178,7 @@ class Session:
             "fraction": self._fraction(),
             "peak_memory_mb": self._peak_memory(),
             "replay_bytes": int(self.assembly.parts.replay.nbytes),
+            "capture": self.rounds.capture.model_dump(),
             **self.assembly.meter.counters(),
             **more,
             "losses": {name: value for name, value in means.items() if math.isfinite(value)},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfkdbench.errors import ConfigError, PlanError
+from dfkdbench.shortcuts import CAPTURES
 
 if TYPE_CHECKING:
     from dfkdbench.bench import Prepared, Request
@@ -79,6 +80,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 )
 @click.option(
     "--plain", is_flag=True, help="Without exact shortcuts: the same mathematics, rounded otherwise, and slower."
+)
+@click.option(
+    "--capture",
+    type=click.Choice(CAPTURES),
+    default=CAPTURES[0],
+    show_default=True,
+    help="Rounds as a captured program where they are the same: CUDA graphs (auto, graph), the framework's compiler.",
 )
 @click.option(
     "--isolation",
