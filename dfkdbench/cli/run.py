@@ -76,7 +76,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     default="1",
     show_default=True,
     metavar="N|auto",
-    help="Runs side by side, each on cores of its own; auto: as many as the cores are enough for.",
+    help="Runs side by side, on one device but cores of their own; auto: as many as the cores are enough for.",
 )
 @click.option(
     "--plain", is_flag=True, help="Without exact shortcuts: the same mathematics, rounded otherwise, and slower."
@@ -186,7 +186,7 @@ def _execute(
     from dfkdbench.parallel import choose_places
     from dfkdbench.workerprocess import InterruptedRun
 
-    places = choose_places(jobs, prepared.request.threads, plans[0].input.image_size)
+    places = choose_places(jobs, prepared.request.threads, plans[0].input.image_size, prepared.device)
     if len(places) > 1:
         return execute_side_by_side(plans, prepared, places, console, rerun)
     results: list[Result] = []
