@@ -26,6 +26,8 @@ WARM_UP = 2
 LONGEST_ROUND = 64
 """Steps of a round that a graph may hold; each is some hundred kernels."""
 
+_LONGEST_REASON = 500
+
 
 class Rounds(Protocol):
     """What a session has of its loop."""
@@ -109,9 +111,6 @@ class RecordedRounds:
     A recording is used where two repetitions of it leave every part with the state, to the bit, that two eager rounds
     leave it with. That finds rounds that differ from one another, state that is kept on the host, and state that is
     made anew in place of being changed. What was tried leaves no trace.
-
-    Args:
-        state: What a recording is called in the record.
     """
 
     def __init__(self, assembly: Assembly, loop: StandardLoop, recorder: Recorder) -> None:
@@ -129,7 +128,7 @@ class RecordedRounds:
         reasons = [f"{phase}: {why}" if several else why for phase, why in self._refused.items()]
         if not self._captured and not reasons:
             reasons = [f"the first {WARM_UP} rounds of a start are never captured"]
-        return Capture(state="graph" if self._captured else "eager", why="; ".join(reasons))
+        return Capture(state="graph" if self._captured else "eager", why="; ".join(reasons)[:_LONGEST_REASON])
 
     def advance(self) -> None:
         """One round."""
@@ -169,12 +168,13 @@ class RecordedRounds:
 
     def _record(self, trial: Trial) -> _Program:
         run, meter = self._loop.run_round, self._assembly.meter
-        with self._recorder.watch():
-            run()
-            expected, first = [self._state()], meter.tally()
-            run()
+        expected, done = [], []
+        for _ in range(2):
+            before = meter.tally()
+            with self._recorder.watch():
+                run()
             expected.append(self._state())
-        done = _beyond(first, trial.tally), _beyond(meter.tally(), first)
+            done.append(_beyond(meter.tally(), before))
         if done[0] != done[1]:
             raise NotCapturedError("rounds spend or report different amounts")
         trial.undo()
@@ -258,7 +258,7 @@ def first_difference(one: Any, other: Any, name: str = "") -> str:
 def in_short(error: BaseException) -> str:
     """The kind of an error, or of the one that it followed, and its first line."""
     cause = error.__context__ or error
-    return f"{type(cause).__name__}: {(str(cause).strip().splitlines() or ['?'])[0]}"
+    return f"{type(cause).__name__}: {(str(cause).strip().splitlines() or ['?'])[0]}"[:_LONGEST_REASON]
 
 
 def _beyond(later: Tally, earlier: Tally) -> tuple[dict[str, int], dict[str, int]]:

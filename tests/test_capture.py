@@ -23,13 +23,23 @@ from torch.utils._pytree import tree_leaves
 from dfkdbench.assembly import Assembly
 from dfkdbench.bench import Request
 from dfkdbench.budgets import OverBudgetError
-from dfkdbench.capture import LONGEST_ROUND, WARM_UP, RecordedRounds, Trial, build_rounds, first_difference, why_eager
+from dfkdbench.capture import (
+    LONGEST_ROUND,
+    WARM_UP,
+    RecordedRounds,
+    Trial,
+    build_rounds,
+    first_difference,
+    in_short,
+    why_eager,
+)
 from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.parts import optimizers
 from dfkdbench.parts.schedules import DeviceRate
 from dfkdbench.plan import Plan
 from dfkdbench.recipe import Phase
 from dfkdbench.registry import load_registry
+from dfkdbench.reports import Capture
 from dfkdbench.shortcuts import SHORTCUTS, use_shortcuts
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
 from dfkdbench.workerprocess import training_environment
@@ -58,6 +68,15 @@ class Tape(TorchDispatchMode):
                     old.copy_(new)
 
 
+class Watch(TorchDispatchMode):
+    """Refuses what waits for a device."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("a number was read from the device")
+        return func(*args, **(kwargs or {}))
+
+
 class TapeRecorder:
     """Records on tapes, and may break off: while it records, or when a round waits for the device."""
 
@@ -66,7 +85,8 @@ class TapeRecorder:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        yield
+        with Watch():
+            yield
         if self.waits:
             raise RuntimeError("operation not permitted")
 
@@ -194,6 +214,15 @@ def _extend(generator: Any, more: Callable[[Any], None], state_dict: Callable[[]
     generator.fit, generator.state_dict, generator.load_state_dict = both, state_dict, load_state_dict
 
 
+def read_the_device(generator: Any) -> None:
+    fit = generator.fit
+
+    def reading(objective: Any, steps: int) -> None:
+        fit(objective, steps if torch.ones(()).item() else 0)
+
+    generator.fit = reading
+
+
 def spend_at_random(generator: Any) -> None:
     fit, rounds = generator.fit, iter(range(100))
 
@@ -208,6 +237,7 @@ def spend_at_random(generator: Any) -> None:
     [
         (count_on_the_host, "a captured round leaves another generator.count than an eager one"),
         (keep_a_mean_anew, "a captured round leaves another generator.mean than an eager one"),
+        (read_the_device, "capturing failed: RuntimeError: a number was read from the device"),
         (spend_at_random, "rounds spend or report different amounts"),
     ],
 )
@@ -283,6 +313,12 @@ def test_why_eager(plugin: str, mode: str, plain: bool, changes: dict[str, str],
     assert why_eager(planned(plugin).model_copy(update=changes), mode) == why
 
 
+def test_in_short__one_line_that_reports_can_hold() -> None:
+    told = in_short(ValueError("x" * 10_000 + "\nmore"))
+    assert told.startswith("ValueError: xxx")
+    assert Capture(state="eager", why=told).told() == f"eager: {told}"
+
+
 def test_build_rounds__eager_ones_are_the_loops_own() -> None:
     with untrained_assembly(planned("dafl")) as assembly:
         rounds = build_rounds(assembly, "auto")
@@ -307,6 +343,7 @@ import torch
 from dfkdbench.bench import Request
 from dfkdbench.capture import build_rounds
 from dfkdbench.registry import load_registry
+from dfkdbench.reports import Capture
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
 
 torch.set_default_dtype(torch.float64)

@@ -86,7 +86,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     type=click.Choice(CAPTURES),
     default=CAPTURES[0],
     show_default=True,
-    help="Rounds as a captured program where they are the same: CUDA graphs (auto, graph), the framework's compiler.",
+    help="Rounds as CUDA graphs where they are the same (auto, graph), or with compiled networks (compile).",
 )
 @click.option(
     "--isolation",

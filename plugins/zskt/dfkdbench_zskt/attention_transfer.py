@@ -51,8 +51,8 @@ def attention_map(activation: Tensor) -> Tensor:
 def _mean_over_channels(maps: Tensor) -> Tensor:
     """Mean (B, H, W) of maps (B, C, H, W), whose gradient is laid out as they are.
 
-    That of a mean over the second dimension is not where channels lie innermost, and every layer behind it then works on
-    two layouts. The values are the same to the bit.
+    That of a mean over the second dimension is not where channels lie innermost, and every layer behind it then works
+    on two layouts. The values are the same to the bit.
     """
     if maps.is_contiguous(memory_format=torch.channels_last):
         return maps.movedim(1, 3).mean(dim=3)
