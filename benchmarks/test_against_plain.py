@@ -7,45 +7,15 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alternation import ratio
-from roundserver import ROWS, WAYS
-
-from dfkdbench.workerprocess import training_environment
+from roundserver import ROWS, WAYS, start
 
 TURNS = int(os.environ.get("DFKDBENCH_TURNS", "5"))
-SERVER = Path(__file__).with_name("roundserver.py")
-
-
-def start(stack: ExitStack, row: str, way: str, folder: Path) -> Callable[[], float]:
-    """A process that runs rounds one way; what has it run one and tells the seconds."""
-    ours = training_environment(folder, folder, 1)
-    environment = ours if way != "plain" else {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ours["PYTHONPATH"]}
-    process = stack.enter_context(
-        subprocess.Popen(
-            [sys.executable, str(SERVER), row, way],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
-    )
-
-    def run() -> float:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        return float(process.stdout.readline())
-
-    return run
 
 
 @pytest.mark.parametrize("row", ROWS)

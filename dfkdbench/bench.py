@@ -20,6 +20,7 @@ from dfkdbench.devices import choose_device, fitting_threads
 from dfkdbench.errors import PlanError
 from dfkdbench.files import read_json
 from dfkdbench.judge import Bench
+from dfkdbench.launch import Launch, TeacherLaunch
 from dfkdbench.lookup import look_up, resolve_for
 from dfkdbench.models.settling import check_final_layer
 from dfkdbench.places import assets_folder, data_folder
@@ -29,9 +30,8 @@ from dfkdbench.registry import CORE, Owned, Registry, load_registry
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import SandboxError, expand, worker_policy
 from dfkdbench.sandbox.worker import SHARED_MEMORY
-from dfkdbench.session import Launch, TeacherLaunch
 from dfkdbench.sharing import BatchStatistics, check_machine, sharing_of
-from dfkdbench.shortcuts import SHORTCUTS
+from dfkdbench.shortcuts import CAPTURES, SHORTCUTS
 from dfkdbench.teachers.card import TeacherBundle
 from dfkdbench.teachers.provision import TeacherProgress, TeacherSource
 from dfkdbench.tuning import provenance_of
@@ -50,6 +50,7 @@ class Request:
         threads: CPU threads of the worker, or none: as many as its images are worth.
         cores: Where the worker may run; anywhere where there are none.
         plain: Without the shortcuts of `dfkdbench.shortcuts`.
+        capture: How rounds may be captured, of `dfkdbench.shortcuts.CAPTURES`.
         checkpoint_seconds: Seconds between checkpoints.
         processes: With `batch_statistics`, see `dfkdbench.sharing.Sharing`.
     """
@@ -75,6 +76,7 @@ class Request:
     threads: int | None = None
     cores: tuple[int, ...] = ()
     plain: bool = False
+    capture: str = CAPTURES[0]
     isolation: str = "auto"
     checkpoint_seconds: float = 30.0
     processes: int = 1
@@ -131,9 +133,11 @@ class Prepared:
         request = self.request
         threads = request.threads or max(1, fitting_threads(plan.input.image_size) // plan.processes)
         shortcuts = () if request.plain else tuple(SHORTCUTS)
+        capture = request.capture
         if folder.launch.exists():
             before = read_json(folder.launch)
             threads, shortcuts = int(before["threads"]), tuple(before.get("shortcuts", shortcuts))
+            capture = before.get("capture", capture)
         weights = tuple(bundle.weights for bundle in self.teachers)
         own = (*folder.writable(), temporary)
         teacher = None
@@ -152,6 +156,7 @@ class Prepared:
             teacher_weights=tuple(map(str, weights)),
             threads=threads,
             shortcuts=shortcuts,
+            capture=capture,
             checkpoint_seconds=request.checkpoint_seconds,
             report_seconds=0.5,
             isolation=request.isolation,

@@ -14,6 +14,7 @@ import torch
 from dfkdbench.datasets.images import ImageSet, normalise
 from dfkdbench.datasets.loading import load_dataset
 from dfkdbench.errors import PlanError
+from dfkdbench.launch import Launch
 from dfkdbench.leaving import leave
 from dfkdbench.plan import Plan
 from dfkdbench.registry import load_registry
@@ -21,7 +22,7 @@ from dfkdbench.reports import append_line
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import die_with_parent
 from dfkdbench.seams import Batch
-from dfkdbench.session import EXIT_ENDED_WITH_STATUS, Launch, run_session
+from dfkdbench.session import EXIT_ENDED_WITH_STATUS, run_session
 from dfkdbench.worker import say_ready
 
 MOST_BYTES = 16 << 30

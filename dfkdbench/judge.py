@@ -32,11 +32,12 @@ from dfkdbench.files import (
 )
 from dfkdbench.handover import HandedOver, read_images
 from dfkdbench.intake import Intake
+from dfkdbench.launch import Launch
 from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
 from dfkdbench.records import HeadFigures, Result, read_result, summarise
 from dfkdbench.runfolder import RunFolder
-from dfkdbench.session import EXIT_DISK, EXIT_LOST, Launch, run_session
+from dfkdbench.session import EXIT_DISK, EXIT_LOST, run_session
 from dfkdbench.teacherhost import TeacherHost, teacher_process
 from dfkdbench.tuning import Provenance
 from dfkdbench.weights import load_weights, parse_weights

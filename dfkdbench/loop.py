@@ -112,12 +112,22 @@ class StandardLoop:
         return self._phase == len(self._parts.phases)
 
     @property
+    def planned(self) -> PlannedPhase:
+        """The current phase; the last one once all is done."""
+        return self._parts.phases[min(self._phase, len(self._parts.phases) - 1)]
+
+    @property
     def phase_name(self) -> str:
         """Name of the current phase."""
-        return self._parts.phases[min(self._phase, len(self._parts.phases) - 1)].name
+        return self.planned.name
 
     def advance(self) -> None:
         """One round of the current phase."""
+        self.run_round()
+        self.count_round()
+
+    def run_round(self) -> None:
+        """What a round of the current phase does, without counting it."""
         planned = self._parts.phases[self._phase]
         if planned.phase.order == "generator_first":
             self._fit_generator(planned)
@@ -126,8 +136,11 @@ class StandardLoop:
             self._teach_student(planned)
             self._fit_generator(planned)
         self._objective.shared = None
+
+    def count_round(self) -> None:
+        """Counts a round, and goes on to the next phase behind the last one."""
         self._round += 1
-        if self._round == planned.rounds:
+        if self._round == self._parts.phases[self._phase].rounds:
             self._phase += 1
             self._round = 0
             self._objective = self._enter_phase()
@@ -142,7 +155,7 @@ class StandardLoop:
         self._objective = self._enter_phase()
 
     def _enter_phase(self) -> ImageObjective:
-        planned = self._parts.phases[min(self._phase, len(self._parts.phases) - 1)]
+        planned = self.planned
         self._parts.generator.train(planned.phase.generator_mode == "train")
         return ImageObjective(self._parts, planned)
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dfkdbench.budgets import OverBudgetError, over_budget
+
+
+class Tally(NamedTuple):
+    """What a meter holds at a moment.
+
+    Attributes:
+        spent: The four counts, by name.
+        counts: Values added of each loss term since the last flush.
+        sums: Their sums, on the device; a copy.
+    """
+
+    spent: dict[str, int]
+    counts: dict[str, int]
+    sums: dict[str, Tensor]
 
 
 class Meter:
@@ -110,12 +124,43 @@ class Meter:
 
     def flush(self) -> dict[str, float]:
         """Mean of each term since the last flush. Waits for the device: for reports only."""
-        if not self._sums:
+        if not self._counts:
             return {}
-        values = torch.stack(list(self._sums.values())).tolist()
-        means = {name: value / self._counts[name] for name, value in zip(self._sums, values, strict=True)}
-        self._sums, self._counts = {}, {}
+        values = torch.stack([self._sums[name] for name in self._counts]).tolist()
+        means = {name: value / count for (name, count), value in zip(self._counts.items(), values, strict=True)}
+        for total in self._sums.values():
+            total.zero_()
+        self._counts = {}
         return means
+
+    def tally(self) -> Tally:
+        """All counts and sums as they are."""
+        return Tally(self.counters(), dict(self._counts), {name: total.clone() for name, total in self._sums.items()})
+
+    def take_back(self, tally: Tally) -> None:
+        """Puts counts and sums back, in place, as if what was done since had not been."""
+        self.load_state_dict(tally.spent)
+        self._counts = dict(tally.counts)
+        for name in [name for name in self._sums if name not in tally.sums]:
+            del self._sums[name]
+        for name, total in tally.sums.items():
+            self._sums[name].copy_(total)
+
+    def count(self, spent: Mapping[str, int], counts: Mapping[str, int]) -> None:
+        """Counts what a captured round does without telling; its sums are added to on the device.
+
+        Args:
+            spent: By name, as in `counters`.
+            counts: Values of each loss term.
+
+        Raises:
+            OverBudgetError: The budget has no more samples or queries.
+        """
+        for name, more in spent.items():
+            setattr(self, name, getattr(self, name) + more)
+            self._check(name, getattr(self, name))
+        for name, more in counts.items():
+            self._counts[name] = self._counts.get(name, 0) + more
 
     def counters(self) -> dict[str, int]:
         """All counts."""

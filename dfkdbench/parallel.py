@@ -17,6 +17,9 @@ from dfkdbench.plan import Plan
 from dfkdbench.records import Result
 from dfkdbench.workerprocess import InterruptedRun, signals_to_all
 
+_MOST_ON_AN_ACCELERATOR = 8
+"""Runs of `--jobs auto` on one: small pairs leave it idle between launches, and each has a context of its own there."""
+
 
 class Place(NamedTuple):
     """What one worker gets of the machine.
@@ -30,13 +33,15 @@ class Place(NamedTuple):
     cores: tuple[int, ...] = ()
 
 
-def choose_places(jobs: str, threads: int | None, image_size: int) -> list[Place]:
+def choose_places(jobs: str, threads: int | None, image_size: int, device: str = "cpu") -> list[Place]:
     """One place for every run that goes on at a time.
 
     Args:
-        jobs: A number, or "auto" for as many as the cores are enough for.
-        threads: Of a worker, or None: where several share the machine, as its images are worth and cores allow.
+        jobs: A number, or "auto" for as many as the cores are enough for, and on an accelerator not more than 8.
+        threads: Of a worker, or None: where several share the machine, as its images are worth and cores allow. On an
+            accelerator one, which asks it for the work.
         image_size: Pixels a side.
+        device: Of the runs; all of them share it.
 
     Raises:
         ConfigError: `jobs` is neither.
@@ -44,11 +49,14 @@ def choose_places(jobs: str, threads: int | None, image_size: int) -> list[Place
     cores = available_cores()
     if jobs != "auto" and not (jobs.isdecimal() and int(jobs) > 0):
         raise ConfigError(f"--jobs takes a number of runs from 1 up, or auto; given '{jobs}'.")
-    fitting = max(1, cores // (threads or fitting_threads(image_size)))
+    wanted = fitting_threads(image_size) if device == "cpu" else 1
+    fitting = max(1, cores // (threads or wanted))
+    if device != "cpu":
+        fitting = min(fitting, _MOST_ON_AN_ACCELERATOR)
     count = fitting if jobs == "auto" else int(jobs)
     if count == 1:
         return [Place(threads)]
-    each = threads or max(1, min(fitting_threads(image_size), cores // count))
+    each = threads or max(1, min(wanted, cores // count))
     if count * each > cores or "sched_getaffinity" not in dir(os):
         return [Place(each)] * count
     mine = sorted(os.sched_getaffinity(0))

@@ -25,8 +25,9 @@ def main(scratch: Path, kind: str) -> int:
     folder = RunFolder(scratch.parent)
     launch = json.loads(folder.handed_launch.read_text(encoding="utf-8"))
     seal(Policy.from_json(launch["policy"]), "audit" if kind == "audit" else "none", several=True)
+    from dfkdbench.launch import Launch
     from dfkdbench.plan import Plan
-    from dfkdbench.session import Launch, run_session
+    from dfkdbench.session import run_session
 
     plan = Plan.model_validate_json(folder.plan.read_text(encoding="utf-8"))
     return run_session(folder, plan, Launch.model_validate(launch), crew=join(plan))

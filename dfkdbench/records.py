@@ -18,6 +18,7 @@ from dfkdbench.figures.curve import curve_figures
 from dfkdbench.figures.imagefigures import ImageFigures
 from dfkdbench.files import canonical_json, read_json, sha256_of
 from dfkdbench.plan import Plan
+from dfkdbench.reports import Capture, plain
 from dfkdbench.tuning import Provenance
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Result(BaseModel):
     former again from the plan.
 
     `processes` is how many did the run together; `batch_statistics` are then those of `dfkdbench.sharing.Sharing`.
+    `capture` is how the last worker said that it ran its rounds, and None where none said so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -141,6 +143,7 @@ class Result(BaseModel):
     tuning: tuple[Tuning, ...] | None = None
     processes: int = 1
     batch_statistics: str | None = None
+    capture: Capture | None = None
 
     @property
     def tuned(self) -> bool | None:
@@ -215,7 +218,14 @@ def summarise(
         tuning=provenance.tunings if provenance else None,
         processes=plan.processes,
         batch_statistics=plan.batch_statistics,
+        capture=_capture(last),
     )
+
+
+def _capture(last: Mapping[str, Any]) -> Capture | None:
+    """What a worker's reports say of it, made harmless."""
+    said = last.get("capture")
+    return None if said is None else Capture(state=said["state"], why=plain(said["why"]))
 
 
 def read_result(path: Path) -> Result:

@@ -78,7 +78,20 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class Capture(_Form):
+    """How rounds are submitted to the device, and why they are not captured where they are not."""
+
+    state: Literal["eager", "graph", "compile"]
+    why: Annotated[str, Field(max_length=_ERROR_LIMIT)]
+
+    def told(self) -> str:
+        """In words."""
+        words = {"eager": "eager", "graph": "captured as CUDA graphs", "compile": "compiled"}[self.state]
+        return f"{words}: {self.why}" if self.why else words
+
+
 class _Spent(_Form):
+    capture: Capture | None = None
     seconds: Amount
     fraction: Annotated[float, Field(ge=0, le=1)]
     peak_memory_mb: Amount

@@ -47,6 +47,10 @@ class RandomStreams:
             self._streams[role] = stream
         return self._streams[role]
 
+    def generators(self) -> list[torch.Generator]:
+        """Those of every role so far."""
+        return list(self._streams.values())
+
     def state_dict(self) -> dict[str, Any]:
         """State of every role's generator."""
         return {role: stream.get_state() for role, stream in self._streams.items()}

@@ -15,22 +15,22 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from dfkdbench.access import explain
 from dfkdbench.assembly import Assembly
 from dfkdbench.budgets import OVER_BUDGET, OverBudgetError, over_budget
+from dfkdbench.capture import build_rounds
 from dfkdbench.checkpoint import dump_tree, load_tree
 from dfkdbench.crew import ALONE, Crew, LostProcessError
 from dfkdbench.devices import prepare_torch
 from dfkdbench.errors import IntegrityError, PlanError, RunError
 from dfkdbench.files import read_no_follow, sha256_of, write_atomically
 from dfkdbench.handover import sample_images
+from dfkdbench.launch import Launch
 from dfkdbench.plan import Plan
 from dfkdbench.reports import append_line
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.seams import Batch
-from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.teacherchannel import Pipes
 from dfkdbench.weights import dump_weights
 
@@ -39,45 +39,6 @@ EXIT_ENDED_WITH_STATUS = 65
 EXIT_DISK = 74
 EXIT_CHECKPOINTED = 75
 EXIT_LOST = 76
-
-
-class TeacherLaunch(BaseModel):
-    """How the teachers' own process is started."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    weights: tuple[str, ...]
-    threads: int
-    shortcuts: tuple[str, ...] = tuple(SHORTCUTS)
-    isolation: str
-    policy: str
-
-
-class Launch(BaseModel):
-    """How a worker is started. Nothing here can change the number on one machine but by rounding.
-
-    Attributes:
-        shortcuts: Those of `dfkdbench.shortcuts` that are in force.
-        teacher_weights: Paths; none where the teachers have a process of their own.
-        teacher: How that one is started. The worker is not told.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    teacher_weights: tuple[str, ...]
-    threads: int
-    shortcuts: tuple[str, ...] = tuple(SHORTCUTS)
-    checkpoint_seconds: float
-    report_seconds: float
-    isolation: str
-    policy: str
-    cores: tuple[int, ...] = ()
-    """Where the process may run; anywhere where there are none."""
-    teacher: TeacherLaunch | None = Field(default=None, exclude=True)
-    processes: int = 1
-    """Those of the plan."""
-    data_root: str | None = None
-    """Given to controls on the judge's side only; None for every sealed worker."""
 
 
 class DivergedError(Exception):
@@ -114,6 +75,7 @@ class Session:
         self.assembly = Assembly(plan, weights, self.device, real, pipes, crew)
         self._resume()
         self._elapsed = self._seconds_before
+        self.rounds = build_rounds(self.assembly, launch.capture)
 
     def run(self) -> int:
         """Runs to the end, to a stop signal or to a failure; returns the exit code."""
@@ -144,7 +106,7 @@ class Session:
         loop = self.assembly.loop
         self._read_clock()
         while not loop.done and not self._stop:
-            loop.advance()
+            self.rounds.advance()
             self.crew.settle(self.assembly.student)
             report_due, checkpoint_due = self._read_clock()
             self._hand_out_snapshots()
@@ -203,6 +165,7 @@ class Session:
             "fraction": self._fraction(),
             "peak_memory_mb": self._peak_memory(),
             "replay_bytes": int(self.assembly.parts.replay.nbytes),
+            "capture": self.rounds.capture.model_dump(),
             **self.assembly.meter.counters(),
             **more,
             "losses": {name: value for name, value in means.items() if math.isfinite(value)},

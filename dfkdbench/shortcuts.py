@@ -15,6 +15,9 @@ SHORTCUTS = {
     "merged-upsampling": "nearest upsampling and the 3 x 3 convolution behind it as one transposed convolution",
 }
 
+CAPTURES = ("auto", "graph", "compile", "off")
+"""How rounds may be captured, which is as exact: auto and graph by CUDA graphs, compile by the framework's compiler."""
+
 _on: frozenset[str] = frozenset(SHORTCUTS)
 
 

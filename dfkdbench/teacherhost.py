@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfkdbench.files import write_json
+from dfkdbench.launch import TeacherLaunch
 from dfkdbench.runfolder import RunFolder
-from dfkdbench.session import TeacherLaunch
 from dfkdbench.workerprocess import training_environment
 
 _PIPE_BYTES = 1 << 20

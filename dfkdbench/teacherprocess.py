@@ -23,8 +23,8 @@ from dfkdbench.worker import say_ready
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dfkdbench.launch import TeacherLaunch
     from dfkdbench.plan import Plan
-    from dfkdbench.session import TeacherLaunch
     from dfkdbench.teacherchannel import Question
 
 
@@ -37,9 +37,9 @@ def main(root: Path, reading: int, writing: int) -> int:
     launch = json.loads(text)
     say_ready(seal(Policy.from_json(launch["policy"]), launch["isolation"]))
     from dfkdbench.errors import IntegrityError
+    from dfkdbench.launch import TeacherLaunch
     from dfkdbench.plan import Plan
     from dfkdbench.runfolder import RunFolder
-    from dfkdbench.session import TeacherLaunch
     from dfkdbench.teacherchannel import Pipes, WorkerChannel
 
     plan = Plan.model_validate_json(RunFolder(root).plan.read_text(encoding="utf-8"))

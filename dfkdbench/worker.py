@@ -27,9 +27,10 @@ def main(root: Path, *ends: int) -> int:
         from dfkdbench.lead import lead
 
         return lead(root, launch, in_force)
+    from dfkdbench.launch import Launch
     from dfkdbench.plan import Plan
     from dfkdbench.runfolder import RunFolder
-    from dfkdbench.session import Launch, run_session
+    from dfkdbench.session import run_session
     from dfkdbench.teacherchannel import Pipes
 
     folder = RunFolder(root)

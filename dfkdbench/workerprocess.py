@@ -15,10 +15,11 @@ from pathlib import Path
 from types import FrameType
 
 from dfkdbench.files import write_json
+from dfkdbench.launch import Launch
 from dfkdbench.plan import Plan
 from dfkdbench.runfolder import RunFolder
 from dfkdbench.sandbox import END_ALL, scratch_environment
-from dfkdbench.session import EXIT_CHECKPOINTED, Launch
+from dfkdbench.session import EXIT_CHECKPOINTED
 
 IN_PROCESS = "in-process"
 """Isolation for debugging: the session runs inside the judge. Boards refuse such records."""

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 import dfkdbench
+from dfkdbench.assembly import Assembly
+from dfkdbench.bench import Request
+from dfkdbench.capture import WARM_UP, Trial, build_rounds, first_difference
+from dfkdbench.checkpoint import load_tree, save_tree
+from dfkdbench.devices import prepare_torch
+from dfkdbench.loop import ImageObjective
+from dfkdbench.registry import load_registry
+from dfkdbench.shortcuts import SHORTCUTS
+from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
 
 pytestmark = [
     pytest.mark.gpu,
@@ -45,3 +57,100 @@ def test_run__by_two_processes_on_a_device_each(tmp_path, pair):
     assert two.status == "finished", two.error
     assert (two.processes, two.batch_statistics) == (2, "synchronised")
     assert (two.student_samples, two.teacher_queries) == (one.student_samples, one.teacher_queries)
+
+
+@contextmanager
+def assembled(plugin: str, *settings: str) -> Iterator[Assembly]:
+    prepare_torch(torch.device("cuda"), 1, SHORTCUTS)
+    torch.manual_seed(0)
+    request = Request(plugin=plugin, dataset="digits", budget="smoke", device="cuda", settings=settings)
+    with untrained_assembly(plan_untrained(load_registry(), request)) as assembly:
+        yield assembly
+
+
+GRAPHS = {
+    "dafl": (),
+    "dfad": ('student.schedule="cosine"', "student.warmup=0.5"),
+    "zskt": ('precision="bf16"',),
+}
+
+
+@pytest.mark.parametrize("plugin", GRAPHS)
+def test_graph__leaves_every_part_as_eager_rounds(plugin):
+    states = []
+    for mode in ("off", "graph"):
+        with assembled(plugin, *GRAPHS[plugin]) as assembly:
+            rounds = build_rounds(assembly, mode)
+            for _ in range(WARM_UP + 4):
+                rounds.advance()
+            states.append(Trial(assembly).state)
+    assert rounds.capture.model_dump() == {"state": "graph", "why": ""}
+    assert first_difference(*states) == ""
+
+
+@pytest.mark.parametrize("mode", ["off", "graph"])
+def test_round__never_waits_for_the_device(mode):
+    with assembled("dafl") as assembly:
+        rounds = build_rounds(assembly, mode)
+        for _ in range(WARM_UP + 2):
+            rounds.advance()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            rounds.advance()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def test_graph__goes_on_from_a_checkpoint(tmp_path):
+    states = []
+    for stops in (False, True):
+        with assembled("zskt") as assembly:
+            rounds = build_rounds(assembly, "graph")
+            for _ in range(WARM_UP + 2):
+                rounds.advance()
+            if not stops:
+                for _ in range(WARM_UP + 2):
+                    rounds.advance()
+                states.append(Trial(assembly).state)
+            else:
+                save_tree(assembly.state_dict(), tmp_path / "state.safetensors")
+    with assembled("zskt") as assembly:
+        assembly.load_state_dict(load_tree(tmp_path / "state.safetensors"))
+        rounds = build_rounds(assembly, "graph")
+        for _ in range(WARM_UP + 2):
+            rounds.advance()
+        assert rounds.capture.state == "graph"
+        states.append(Trial(assembly).state)
+    assert first_difference(*states) == ""
+
+
+def test_graph__what_breaks_a_capture_off_leaves_no_trace(monkeypatch):
+    """The objective fails while it is captured and at no other time: random generators are free again."""
+    whole = ImageObjective.__call__
+
+    def broken(self, images, *more):
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("not in a graph")
+        return whole(self, images, *more)
+
+    monkeypatch.setattr(ImageObjective, "__call__", broken)
+    states = []
+    for mode in ("off", "graph"):
+        with assembled("dafl") as assembly:
+            rounds = build_rounds(assembly, mode)
+            for _ in range(WARM_UP + 3):
+                rounds.advance()
+            states.append(Trial(assembly).state)
+    assert rounds.capture.state == "eager"
+    assert "not in a graph" in rounds.capture.why
+    assert first_difference(*states) == ""
+
+
+def test_record__of_a_captured_run_says_so(tmp_path):
+    options = {"plugin": "dafl", "dataset": "digits", "budget": "smoke", "device": "cuda"}
+    (captured,) = dfkdbench.run(**options, out=tmp_path / "captured")
+    (eager,) = dfkdbench.run(**options, out=tmp_path / "eager", capture="off")
+    assert captured.capture.state == "graph"
+    assert eager.capture.told() == "eager: capture is off"
+    assert captured.run_id == eager.run_id
+    assert captured.student_sha256 == eager.student_sha256

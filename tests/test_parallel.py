@@ -57,6 +57,16 @@ def test_places__have_cores_of_their_own_where_there_are_enough(
     assert choose_places(jobs, threads, image_size) == places
 
 
+def test_places__workers_share_an_accelerator_and_need_one_core_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)), raising=False)
+    assert choose_places("auto", None, 32, "cuda") == [Place(1, (core,)) for core in range(8)]
+    assert choose_places("12", None, 32, "cuda") == [Place(1, (core,)) for core in range(12)]
+    assert choose_places("auto", 4, 32, "cuda:1") == [
+        Place(4, tuple(range(first, first + 4))) for first in (0, 4, 8, 12)
+    ]
+    assert choose_places("1", None, 32, "cuda") == [Place(None)]
+
+
 @pytest.mark.parametrize("jobs", ["0", "-1", "many", ""])
 def test_places__refuse_what_is_no_number(jobs: str) -> None:
     with pytest.raises(ConfigError, match="--jobs takes a number of runs from 1 up, or auto"):

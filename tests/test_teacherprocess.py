@@ -22,9 +22,9 @@ from dfkdbench.assembly import build_network
 from dfkdbench.bench import Request, prepare
 from dfkdbench.cli.console import Console
 from dfkdbench.errors import IntegrityError
+from dfkdbench.launch import TeacherLaunch
 from dfkdbench.registry import Registry
 from dfkdbench.sandbox import abi_version
-from dfkdbench.session import TeacherLaunch
 from dfkdbench.teacherprocess import answers_of
 from dfkdbench.weights import dump_weights
 

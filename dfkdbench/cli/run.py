@@ -11,6 +11,7 @@ import click
 
 from dfkdbench.errors import ConfigError, PlanError
 from dfkdbench.seeds import parse_seeds
+from dfkdbench.shortcuts import CAPTURES
 
 if TYPE_CHECKING:
     from dfkdbench.bench import Prepared, Request
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     default="1",
     show_default=True,
     metavar="N|auto",
-    help="Runs side by side, each on cores of its own; auto: as many as the cores are enough for.",
+    help="Runs side by side, on one device but cores of their own; auto: as many as the cores are enough for.",
 )
 @click.option(
     "--processes",
@@ -74,6 +75,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--plain", is_flag=True, help="Without exact shortcuts: the same mathematics, rounded otherwise, and slower."
+)
+@click.option(
+    "--capture",
+    type=click.Choice(CAPTURES),
+    default=CAPTURES[0],
+    show_default=True,
+    help="Rounds as CUDA graphs where they are the same (auto, graph), or with compiled networks (compile).",
 )
 @click.option(
     "--isolation",
@@ -175,7 +183,7 @@ def _execute(
     from dfkdbench.parallel import choose_places
     from dfkdbench.workerprocess import InterruptedRun
 
-    places = choose_places(jobs, prepared.request.threads, plans[0].input.image_size)
+    places = choose_places(jobs, prepared.request.threads, plans[0].input.image_size, prepared.device)
     if len(places) > 1:
         return execute_side_by_side(plans, prepared, places, console, rerun)
     results: list[Result] = []

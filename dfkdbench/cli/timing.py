@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dfkdbench.shortcuts import CAPTURES
+
 if TYPE_CHECKING:
     from dfkdbench.timing.measure import Cost
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option("--plain", is_flag=True, help="Without exact shortcuts.")
+@click.option("--capture", type=click.Choice(CAPTURES), default=CAPTURES[0], show_default=True, help="As of `run`.")
 @click.option("--rounds", type=click.IntRange(1), default=10, show_default=True, help="Rounds to time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(threads: int, rounds: int, as_json: bool, **given: Any) -> None:
@@ -44,7 +47,8 @@ def bench(threads: int, rounds: int, as_json: bool, **given: Any) -> None:
     request = Request(**given)
     plan = plan_untrained(load_registry(), request)
     shortcuts = () if request.plain else tuple(SHORTCUTS)
-    cost = measure_apart(Order(plan=plan, rounds=rounds, threads=threads, shortcuts=shortcuts))
+    order = Order(plan=plan, rounds=rounds, threads=threads, shortcuts=shortcuts, capture=request.capture)
+    cost = measure_apart(order)
     if as_json:
         click.echo(json.dumps({**cost.model_dump(mode="json"), "utilisation": cost.utilisation}, indent=2))
     else:
@@ -56,7 +60,7 @@ def _print(cost: Cost) -> None:
 
     threads = f", {cost.threads} thread{'s' if cost.threads > 1 else ''}" if cost.device == "cpu" else ""
     click.echo(f"{cost.plugin} on {cost.dataset}, {cost.pair}, batch {cost.batch_size}, {cost.precision}")
-    click.echo(f"{cost.hardware}{threads}; {cost.graph}")
+    click.echo(f"{cost.hardware}{threads}; {cost.capture.told()}")
     total = sum(cost.parts.values())
     rows = [(part, f"{1000 * seconds:.2f}", f"{seconds / total:.0%}") for part, seconds in cost.parts.items()]
     print_table(("part of a round", "ms", "share"), rows)

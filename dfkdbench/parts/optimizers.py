@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+from dfkdbench.parts.schedules import DeviceRate, HostRate, Rate
 from dfkdbench.recipe import OptimizerOptions
 from dfkdbench.shortcuts import is_taken
 
@@ -37,9 +37,9 @@ def build_optimizer(options: OptimizerOptions, parameters: Iterable[nn.Parameter
 class Stepper:
     """An optimiser, its schedule and its gradient clipping.
 
-    The learning rate is a number on the parameters' device that the host writes and never reads, so that
-    a step waits for nothing. `step()` is `set_rate()` followed by `update()`; whoever captures the step
-    into a graph captures `update()` and calls `set_rate()` before every replay.
+    The learning rate is a number on the parameters' device that the host never reads, so that a step waits for
+    nothing. On an accelerator the device counts the steps and looks the rate up, so that a captured step is repeated at
+    the rates of the schedule.
 
     The arithmetic is torch's own, by the functions behind its optimiser classes: the classes import the compiler when
     they are first used, which takes two seconds of every start.
@@ -52,15 +52,16 @@ class Stepper:
 
     def __init__(self, options: OptimizerOptions, parameters: list[nn.Parameter], planned_steps: int) -> None:
         self.parameters = parameters
-        self.steps = 0
         self._options = options
-        self._planned_steps = planned_steps
-        precision = torch.promote_types(torch.float32, parameters[0].dtype)
-        self._rate = torch.tensor(options.lr, device=parameters[0].device, dtype=precision)
         self._moments: list[Moments] = [{} for _ in parameters]
         self._move = _move_by_sgd if options.kind == "sgd" else _move_by_adam
-        self._written = options.lr
         self._fused = is_taken("fused-optimizers")
+        self._rate = _rate(options, planned_steps, parameters[0], self._fused)
+
+    @property
+    def steps(self) -> int:
+        """Steps taken. Waits for the device on an accelerator."""
+        return self._rate.steps
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients, or fills them with zeros in place."""
@@ -72,13 +73,8 @@ class Stepper:
 
     def step(self) -> None:
         """One update at the scheduled rate. Never reads the device."""
-        self.set_rate()
+        self._rate.advance()
         self.update()
-
-    def set_rate(self) -> None:
-        """Writes the rate of the coming step and counts the step."""
-        self._write(learning_rate(self._options, self.steps, self._planned_steps))
-        self.steps += 1
 
     @torch.no_grad()
     def update(self) -> None:
@@ -90,12 +86,11 @@ class Stepper:
             for parameter, moments in zip(self.parameters, self._moments, strict=True)
             if parameter.grad is not None
         ]
-        self._move(self._options, moved, self._rate if self._fused else self._written, self._fused)
+        self._move(self._options, moved, self._rate.value if self._fused else self._rate.number, self._fused)
 
     def restart(self, planned_steps: int) -> None:
         """Forgets moments and steps, for a schedule that starts anew and spans `planned_steps`. Reads no device."""
-        self.steps = 0
-        self._planned_steps = planned_steps
+        self._rate.restart(planned_steps)
         for moments in self._moments:
             moments.clear()
 
@@ -105,34 +100,15 @@ class Stepper:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave; moments that exist are overwritten in place."""
-        self.steps = state["steps"]
+        self._rate.steps = state["steps"]
         for parameter, moments, saved in zip(self.parameters, self._moments, state["moments"], strict=True):
             _load_moments(moments, saved, parameter)
 
-    def _write(self, rate: float) -> None:
-        if rate != self._written:
-            self._rate.fill_(rate)
-            self._written = rate
 
-
-def learning_rate(options: OptimizerOptions, step: int, planned_steps: int) -> float:
-    """The rate of step `step` (from 0) of `planned_steps`.
-
-    constant: lr. cosine: lr (1 + cos(pi step / planned)) / 2. multistep: lr times gamma for every milestone
-    m with step >= m planned, rounded to a whole step. During a warm-up of w steps: lr (step + 1) / w; a cosine
-    counts its steps from its end.
-    """
-    warmup = round(options.warmup * planned_steps)
-    if step < warmup:
-        return options.lr * (step + 1) / warmup
-    if options.schedule == "cosine":
-        left = planned_steps - warmup
-        progress = min((step - warmup) / left, 1.0) if left else 0.0
-        return options.lr * (1 + math.cos(math.pi * progress)) / 2
-    if options.schedule == "multistep":
-        passed = sum(step >= round(milestone * planned_steps) for milestone in options.milestones)
-        return float(options.lr * options.gamma**passed)
-    return options.lr
+def _rate(options: OptimizerOptions, planned_steps: int, like: Tensor, fused: bool) -> Rate:
+    """Where the rate is kept: on the device where that takes it as a number of its own and a step can be captured."""
+    kind = DeviceRate if fused and like.device.type == "cuda" else HostRate
+    return kind(options, planned_steps, like)
 
 
 # Fused: one launch over all parameters, and the rate may live on the device.

@@ -10,9 +10,11 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfkdbench.assembly import Assembly
+from dfkdbench.capture import WARM_UP, Rounds, build_rounds
 from dfkdbench.environment import hardware_name
 from dfkdbench.plan import Plan
+from dfkdbench.reports import Capture
+from dfkdbench.shortcuts import CAPTURES
 from dfkdbench.timing.split import time_parts, wait_for
 from dfkdbench.timing.untrained import untrained_assembly
 
@@ -31,7 +33,7 @@ class Cost(BaseModel):
         flops: Floating point operations of matrix products and convolutions; multiply and add are two.
         peak_flops: Of them a second, in the best of some large square matrix products of that precision.
         peak_memory_mb: CPU: of the whole process, its start included. Accelerator: of what is allocated on it.
-        graph: How the rounds are submitted to the device, and why.
+        capture: How the timed rounds are submitted to the device, and why.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,7 +53,7 @@ class Cost(BaseModel):
     flops: float
     peak_flops: float
     peak_memory_mb: float
-    graph: str
+    capture: Capture
 
     @property
     def utilisation(self) -> float:
@@ -59,20 +61,25 @@ class Cost(BaseModel):
         return 100 * self.flops / self.seconds / self.peak_flops
 
 
-def measure(plan: Plan, rounds: int) -> Cost:
-    """Times some rounds of a plan from `plan_untrained`, after one that warms up.
+def measure(plan: Plan, rounds: int, capture: str = CAPTURES[0]) -> Cost:
+    """Times some rounds of a plan from `plan_untrained`, captured where they can be, after some that warm up.
+
+    Parts and operations are those of eager rounds.
 
     Replay memories fill as they go: what they cost later on is another question.
     """
     device = torch.device(plan.device)
     with untrained_assembly(plan) as assembly:
         assembly.loop.advance()
-        seconds = [_time_round(assembly) for _ in range(rounds)]
         parts = time_parts(assembly, rounds)
         before = assembly.meter.counters()
         with FlopCounterMode(display=False) as counter:
             assembly.loop.advance()
         after = assembly.meter.counters()
+        run = build_rounds(assembly, capture)
+        for _ in range(WARM_UP + 1):
+            run.advance()
+        seconds = [_time_round(run, device) for _ in range(rounds)]
         return Cost(
             plugin=plan.plugin,
             dataset=plan.input.dataset,
@@ -89,21 +96,26 @@ def measure(plan: Plan, rounds: int) -> Cost:
             flops=float(counter.get_total_flops()),
             peak_flops=peak_flops(device, plan.recipe.precision),
             peak_memory_mb=peak_memory_mb(device),
-            graph="eager: this version captures no graph",
+            capture=run.capture,
         )
 
 
-def _time_round(assembly: Assembly) -> float:
-    wait_for(assembly.parts.device)
+def _time_round(run: Rounds, device: torch.device) -> float:
+    wait_for(device)
     started = time.perf_counter()
-    assembly.loop.advance()
-    wait_for(assembly.parts.device)
+    run.advance()
+    wait_for(device)
     return time.perf_counter() - started
 
 
 def peak_flops(device: torch.device, precision: str) -> float:
-    """Operations a second of the best of some large square matrix products in a precision, "fp32" or "bf16"."""
+    """Operations a second of the best of some large square matrix products in a precision, "fp32" or "bf16".
+
+    On CUDA devices products in float32 may take the short cut through TF32 where the framework's convolutions do.
+    """
     side = _SIDES.get(device.type, _SIDES["cpu"])
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = torch.ones(2, side, side, device=device, dtype=dtype)
     best = float("inf")
@@ -113,6 +125,7 @@ def peak_flops(device: torch.device, precision: str) -> float:
         left @ right
         wait_for(device)
         best = min(best, time.perf_counter() - started)
+    matmul.allow_tf32 = before
     return 2 * side**3 / best
 
 

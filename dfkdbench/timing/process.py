@@ -25,6 +25,7 @@ class Order(BaseModel):
     rounds: int
     threads: int
     shortcuts: tuple[str, ...]
+    capture: str
 
 
 def measure_apart(order: Order) -> Cost:
@@ -57,7 +58,7 @@ def main() -> None:
 
     order = Order.model_validate_json(sys.stdin.read())
     prepare_torch(torch.device(order.plan.device), order.threads, order.shortcuts)
-    print(measure(order.plan, order.rounds).model_dump_json())
+    print(measure(order.plan, order.rounds, order.capture).model_dump_json())
 
 
 if __name__ == "__main__":

@@ -130,6 +130,8 @@ def compare(stored: Stored, again: Result) -> tuple[str, str]:
 
 def _other_shortcuts(stored: Stored) -> str:
     """How the record's shortcuts differ from those that a repetition can have here, or nothing."""
+    if stored.record.capture is not None and stored.record.capture.state == "compile":
+        return "networks eager here, compiled there"
     if stored.shortcuts is None:
         return "the folder does not say with which shortcuts"
     if stored.shortcuts in (frozenset(), frozenset(SHORTCUTS)):

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dfkdbench.parts.optimizers import Stepper, build_optimizer, learning_rate
+from dfkdbench.parts.optimizers import Stepper, build_optimizer
+from dfkdbench.parts.schedules import DeviceRate, HostRate, learning_rate
 from dfkdbench.recipe import OptimizerOptions
 
 
@@ -199,3 +200,28 @@ def test_stepper__a_step_reads_nothing_on_the_host(kind: Any, host_reads_forbidd
     stepper = build_optimizer(OptimizerOptions(kind=kind, schedule="cosine", clip_norm=1.0), parameters, 10)
     with host_reads_forbidden:
         walk(stepper, gradients)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"schedule": "cosine"},
+        {"schedule": "cosine", "warmup": 0.3},
+        {"warmup": 0.5},
+        {"schedule": "multistep", "milestones": (0.2, 1.0)},
+    ],
+)
+def test_rate__on_the_device_is_that_of_the_host(options: dict[str, Any]) -> None:
+    chosen, like = OptimizerOptions(lr=0.3, **options), torch.zeros(1)
+    rates = [kind(chosen, 10, like) for kind in (HostRate, DeviceRate)]
+    for first, planned in ((0, 10), (0, 6), (3, 6), (0, 0)):
+        for rate in rates:
+            rate.restart(planned)
+            rate.steps = first
+        for step in range(first, 13):
+            for rate in rates:
+                rate.advance()
+            assert torch.equal(rates[0].value, rates[1].value)
+            assert rates[0].steps == rates[1].steps == step + 1
+            assert rates[1].number == pytest.approx(rates[0].number)

@@ -145,6 +145,16 @@ def test_level_3__a_record_of_other_shortcuts_is_one_of_another_machine(forged: 
         assert why in fine
 
 
+def test_level_3__a_compiled_record_is_one_of_another_machine(forged: Path) -> None:
+    accuracy = read(forged)["accuracy_final"]
+    for state, problem in (("graph", "must be the same to the bit"), ("compile", "")):
+        (forged / "result.json").write_text(json.dumps(read(forged) | {"capture": {"state": state, "why": ""}}))
+        told, fine = compare(stored_of(forged), repeated(forged, accuracy))
+        assert problem in told
+        assert bool(told) == bool(problem)
+        assert ("compiled there" in fine) == (state == "compile")
+
+
 def test_level_3__a_run_that_ends_otherwise_is_told(forged: Path) -> None:
     again = repeated(forged, 0.0, status="diverged", error="the loss is NaN", accuracy_final=None)
     assert compare(stored_of(forged), again)[0] == "recorded as finished, ended as diverged now: the loss is NaN"

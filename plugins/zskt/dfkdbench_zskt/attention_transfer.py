@@ -45,7 +45,18 @@ class AttentionTransferLoss(Stateless):
 def attention_map(activation: Tensor) -> Tensor:
     """Unit vectors (B, H W) of activations (B, C, H, W), in float32 at least."""
     activation = activation.to(torch.promote_types(activation.dtype, torch.float32))
-    return F.normalize(activation.square().mean(dim=1).flatten(1), dim=1)
+    return F.normalize(_mean_over_channels(activation.square()).flatten(1), dim=1)
+
+
+def _mean_over_channels(maps: Tensor) -> Tensor:
+    """Mean (B, H, W) of maps (B, C, H, W), whose gradient is laid out as they are.
+
+    That of a mean over the second dimension is not where channels lie innermost, and every layer behind it then works
+    on two layouts. The values are the same to the bit.
+    """
+    if maps.is_contiguous(memory_format=torch.channels_last):
+        return maps.movedim(1, 3).mean(dim=3)
+    return maps.mean(dim=1)
 
 
 def _check_stages(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> None:

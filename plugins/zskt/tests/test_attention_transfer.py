@@ -106,3 +106,15 @@ def test_attention_transfer__refuses_stages_of_different_sizes() -> None:
 def test_attention_transfer__refuses_a_target_without_stages() -> None:
     with pytest.raises(PlanError, match=r"needs the teachers' stages.*aggregator 'first'"):
         loss_of()([], stages(1, (3, 5, 4)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_attention_map__gradient_is_laid_out_as_the_activations(layout: torch.memory_format) -> None:
+    given = torch.randn(4, 6, 8, 8, generator=torch.Generator().manual_seed(0))
+    activations, plain = given.to(memory_format=layout).requires_grad_(), given.clone().requires_grad_()
+    maps = attention_map(activations)
+    expected = torch.nn.functional.normalize(plain.square().mean(dim=1).flatten(1), dim=1)
+    torch.testing.assert_close(maps, expected)
+    (gradient,) = torch.autograd.grad(maps[:, 0].sum(), activations)
+    assert gradient.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected[:, 0].sum(), plain)[0])

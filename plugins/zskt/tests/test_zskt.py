@@ -14,8 +14,8 @@ from dfkdbench.assembly import Assembly
 from dfkdbench.errors import PlanError
 from dfkdbench.loop import ImageObjective
 from dfkdbench.parts.generators.networks import ConvNetwork
-from dfkdbench.parts.optimizers import learning_rate
 from dfkdbench.parts.options import ConvOptions
+from dfkdbench.parts.schedules import learning_rate
 from dfkdbench.plan import Plan
 from dfkdbench.recipe import OptimizerOptions
 from dfkdbench.records import Result
