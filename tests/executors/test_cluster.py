@@ -141,6 +141,7 @@ def records_of(folder: Path) -> dict[str, Result]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_workers_and_driver_killed__every_run_ends_once_with_the_numbers_of_this_machine(
     tmp_path: Path, cluster_process: subprocess.Popen[str]
 ) -> None:
