@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -115,6 +116,7 @@ class Driver:
         self._going: dict[str, Work] = {}
         self._tally = Tally()
         self._width = 1
+        self._took: list[float] = []
 
     def make(self, works: Sequence[Work]) -> Tally:
         """Makes all of it.
@@ -168,6 +170,7 @@ class Driver:
         for ending in endings:
             work = self._going.pop(ending.key)
             if (line := work.outcome()) is not None:
+                self._took.append(ending.seconds)
                 self._done(work, line)
             elif ending.exit_status == BusyError.exit_code:
                 self._postpone(work)
@@ -213,8 +216,12 @@ class Driver:
             )
 
     def _seconds_left(self) -> float | None:
-        """By the estimates of what is left and going; None where one of them has none."""
-        left = [work.seconds for work in (*self._waiting, *self._going.values())]
+        """By the estimates of what is left and going.
+
+        What has none counts as the median of what was made here so far; None where nothing was.
+        """
+        like_others = statistics.median(self._took) if self._took else None
+        left = [work.seconds or like_others for work in (*self._waiting, *self._going.values())]
         known = [seconds for seconds in left if seconds is not None]
         return sum(known) / self._width if len(known) == len(left) else None
 

@@ -126,7 +126,7 @@ def plan_lines(planned: PlannedCampaign, measured: Measurements, width: int | No
         count = sum(run.blocked == reason for run in planned.runs)
         yield f"{count} runs can't be made here: {reason}"
     if planned.refused:
-        yield f"{len(planned.refused)} combinations can't work and are left out:"
+        yield f"{len(planned.refused)} combination(s) can't work and are left out:"
     for title, reason in planned.refused.items():
         yield f"  {title}: {reason}"
 

@@ -278,6 +278,24 @@ def test_time_left__by_estimates_and_what_runs_at_a_time(tmp_path: Path) -> None
     assert shown.seconds[-1] == 0.0
 
 
+def test_time_left__of_work_like_no_other_is_what_was_made_so_far(tmp_path: Path) -> None:
+    records = Records()
+    waits = iter(range(100))
+
+    class Slow(Fake):
+        def wait(self, seconds: float) -> list[Ending]:
+            return super().wait(seconds) if next(waits) else []
+
+    def finish(key: str) -> tuple[int, str]:
+        records[key] = "90 %"
+        return 0, ""
+
+    shown = Shown()
+    driver = Driver(Slow(finish), Attempts(tmp_path), shown, tmp_path, 0)
+    driver.make([work(records, key, seconds=None) for key in "abcdef"])
+    assert shown.seconds == [None, 2.0, 1.0, 0.0]
+
+
 def test_attempts__damaged_lines_are_passed_over(tmp_path: Path) -> None:
     attempts = Attempts(tmp_path)
     attempts.add(Ending("a", -9, 1.0, "killed"))
