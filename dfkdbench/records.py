@@ -19,13 +19,13 @@ from dfkdbench.figures.imagefigures import ImageFigures
 from dfkdbench.files import canonical_json, read_json, sha256_of
 from dfkdbench.plan import Plan
 from dfkdbench.reports import Capture, plain
+from dfkdbench.runfolder import RESULT_FILE
 from dfkdbench.tuning import Provenance
 
 if TYPE_CHECKING:
     import pandas
 
 SCHEMA = 1
-RESULT_FILE = "result.json"
 FINAL_FIGURES = ("agreement", "calibration_error", "worst_class_accuracy", "worst_class")
 """Figures of an evaluation that tables show of the last one."""
 

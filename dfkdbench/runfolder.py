@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dfkdbench.errors import DataError, nearest
 from dfkdbench.files import empty_folder, touch_no_follow
+
+RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class RunFolder:
     @property
     def result(self) -> Path:
         """The record, written last."""
-        return self.root / "result.json"
+        return self.root / RESULT_FILE
 
     @property
     def lock(self) -> Path:
@@ -136,3 +139,17 @@ class RunFolder:
                 empty_folder(each)
         for path in (self.launch, self.synthetic):
             path.unlink(missing_ok=True)
+
+
+def locate(given: Path) -> Path:
+    """The folder of a run, from its path or that of its record.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    path = given.parent if given.name == RESULT_FILE else given
+    if path.is_dir():
+        return path
+    beside = path.parent if path.parent.is_dir() else Path()
+    there = sorted(entry.name for entry in beside.iterdir() if entry.is_dir())
+    raise DataError(f"There is no run folder {given}.{nearest(path.name, there)} Expected: runs/ID")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from statistics import fmean
 
+from dfkdbench.agreement import repeated_in_record
 from dfkdbench.boards.fields import shown
 from dfkdbench.boards.reading import ReadPlan, ReadResult
 from dfkdbench.compatibility import league_of
@@ -32,21 +33,7 @@ def problem_within(plan: ReadPlan, result: ReadResult) -> str:
 
 
 def _disagreements(plan: ReadPlan, result: ReadResult) -> Iterator[str]:
-    same = {
-        "protocol": plan.protocol,
-        "plugin": plan.plugin,
-        "distribution": plan.distribution,
-        "dataset": plan.input.dataset,
-        "pair": plan.pair,
-        "budget": plan.budget.name,
-        "seed": plan.seed,
-        "league": plan.league,
-        "device": plan.device,
-        "teacher_sha256": plan.teachers[0].sha256,
-        "processes": plan.processes,
-        "batch_statistics": plan.batch_statistics,
-    }
-    for name, planned in same.items():
+    for name, planned in repeated_in_record(plan).items():
         recorded = getattr(result, name)
         if recorded != planned:
             yield f"{name} is {shown(str(recorded))} in result.json and {shown(str(planned))} in plan.json"

@@ -17,10 +17,10 @@ from dfkdbench.boards.methods import FOLDER as METHODS
 from dfkdbench.boards.methods import keep_plain_method, key_of, plain_method
 from dfkdbench.boards.migrations import migrated
 from dfkdbench.boards.thumbnails import THUMBNAIL, make_thumbnail
-from dfkdbench.errors import DataError, IntegrityError, RunError, nearest
+from dfkdbench.errors import DataError, IntegrityError, RunError
 from dfkdbench.files import sha256_of, write_atomically
 from dfkdbench.registry import Registry
-from dfkdbench.runfolder import RunFolder
+from dfkdbench.runfolder import RunFolder, locate
 
 _LARGEST_STUDENT = 1 << 31
 
@@ -80,11 +80,7 @@ def find_run(given: Path) -> RunFolder:
     Raises:
         DataError: There is none.
     """
-    path = given.parent if given.name == RESULT else given
-    if not path.is_dir():
-        beside = path.parent if path.parent.is_dir() else Path()
-        there = [entry.name for entry in beside.iterdir() if entry.is_dir()]
-        raise DataError(f"There is no run folder {given}.{nearest(path.name, there)} Expected: runs/ID")
+    path = locate(given)
     if not (path / RESULT).exists():
         inside = len(list(path.glob(f"*/{RESULT}")))
         hint = f"It holds {inside} runs: name them, such as {given}/*" if inside else "Its own command resumes it."

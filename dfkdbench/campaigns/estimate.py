@@ -12,7 +12,7 @@ from typing import Any
 from dfkdbench.errors import IntegrityError
 from dfkdbench.files import read_json
 from dfkdbench.plan import Plan
-from dfkdbench.records import RESULT_FILE
+from dfkdbench.runfolder import RESULT_FILE
 
 _NEAREST_FIRST = (
     "the same cell and parts",

@@ -59,7 +59,8 @@ def compare(runs: tuple[Path, ...], baseline: str | None, style: str, diagram: P
 def _read_all(roots: tuple[Path, ...]) -> list[Record]:
     """The records of every folder; those that can't be read and those that are not there yet are told."""
     from dfkdbench.cli.results import report_unfinished
-    from dfkdbench.records import RESULT_FILE, find_results, read_result, settings_of
+    from dfkdbench.records import find_results, read_result, settings_of
+    from dfkdbench.runfolder import RESULT_FILE
     from dfkdbench.statistics.cells import Record
 
     records = []

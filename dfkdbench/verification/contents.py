@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from dfkdbench import PROTOCOL
+from dfkdbench.agreement import repeated_in_record
 from dfkdbench.files import sha256_of
 from dfkdbench.plan import Plan
 from dfkdbench.records import SCHEMA, HeadFigures, ReadoutFigures, Result, summarise
@@ -99,20 +100,7 @@ def _wrong_id(folder: RunFolder, record: Result, plan: Plan) -> str:
 
 
 def _disagreement(record: Result, plan: Plan) -> str:
-    expected = {
-        "protocol": plan.protocol,
-        "plugin": plan.plugin,
-        "distribution": plan.distribution,
-        "dataset": plan.input.dataset,
-        "pair": plan.pair,
-        "budget": plan.budget.name,
-        "seed": plan.seed,
-        "league": plan.league,
-        "device": plan.device,
-        "teacher_sha256": plan.teachers[0].sha256,
-        "processes": plan.processes,
-        "batch_statistics": plan.batch_statistics,
-    }
+    expected = repeated_in_record(plan)
     if record.status == "finished":
         expected["readout"] = plan.readout.name if plan.readout else None
     for name, value in expected.items():

@@ -10,8 +10,7 @@ from scipy.stats import t as student_t
 
 from dfkdbench.errors import IntegrityError
 from dfkdbench.plan import Plan
-from dfkdbench.records import RESULT_FILE
-from dfkdbench.runfolder import RunFolder
+from dfkdbench.runfolder import RESULT_FILE, RunFolder
 from dfkdbench.verification.stored import Stored, read_plan, read_record
 
 CONFIDENCE = 0.95

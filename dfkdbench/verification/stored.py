@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dfkdbench.errors import DataError, IntegrityError, nearest
+from dfkdbench.errors import DataError, IntegrityError
 from dfkdbench.files import read_no_follow
 from dfkdbench.plan import Plan
-from dfkdbench.records import RESULT_FILE, Result, read_result
-from dfkdbench.runfolder import RunFolder
+from dfkdbench.records import Result, read_result
+from dfkdbench.runfolder import RESULT_FILE, RunFolder, locate
 
 _JSON_LIMIT = 1 << 24
 _STUDENT_LIMIT = 1 << 31
@@ -48,11 +48,7 @@ def find_run(given: Path) -> RunFolder:
     Raises:
         DataError: There is none.
     """
-    path = given.parent if given.name == RESULT_FILE else given
-    if not path.is_dir():
-        beside = path.parent if path.parent.is_dir() else Path()
-        there = sorted(entry.name for entry in beside.iterdir() if entry.is_dir())
-        raise DataError(f"There is no run folder {given}.{nearest(path.name, there)} Expected: runs/ID")
+    path = locate(given)
     inside = sorted(found.parent.name for found in path.glob(f"*/{RESULT_FILE}"))
     if inside and not (path / RESULT_FILE).exists():
         raise DataError(f"{given} is a folder of {len(inside)} runs. Expected one run or several: {given}/*")
