@@ -191,9 +191,7 @@ def _execute(
         for plan in plans:
             results.append(execute_shown(plan, prepared, console, rerun))
     except InterruptedRun as stop:
-        console(
-            f"Stopped; the run left a checkpoint. The same command resumes it ({len(results)} of {len(plans)} done)."
-        )
+        console(f"Stopped ({len(results)} of {len(plans)} done). The same command resumes the run where it was.")
         return results, stop.exit_code
     return results, None
 

@@ -95,7 +95,7 @@ def test_preempted_job__leaves_a_checkpoint_is_requeued_and_finishes(tmp_path: P
     assert result.status == "finished"
     assert not problems
     log = (tmp_path / "logs" / "a.log").read_text(encoding="utf-8")
-    assert "Stopped; the run left a checkpoint" in log
+    assert "The same command resumes the run where it was" in log
 
 
 def test_stop__ends_what_runs(tmp_path: Path, executor: SlurmExecutor) -> None:
