@@ -7,6 +7,7 @@ runs folder, nothing but an exit status comes back. Where they don't, the files 
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -160,6 +161,8 @@ def deliver(job: Job, folder: str, token: str) -> Delivery:
         token: What the driver wrote there: a machine that reads it shares the folder.
     """
     shared = Path(folder) / KEPT / _TOKEN
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a cluster begun in the background; Ray interrupts so
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     ending = run_job(job)
     if shared.exists() and shared.read_text(encoding="utf-8") == token:
         return Delivery(ending, {})

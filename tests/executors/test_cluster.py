@@ -72,11 +72,13 @@ def test_delivery__brings_files_only_where_the_driver_does_not_see_them(
 def cluster_process() -> Iterator[subprocess.Popen[str]]:
     """A cluster of two machines, both here: a head without room for runs, and a node with two cores.
 
-    Its address is in `ADDRESS`; it goes away when its standard input is closed.
+    Its address is in `ADDRESS`; it goes away when its standard input is closed. It begins as in the background of a
+    script, where shells have SIGINT ignored.
     """
     pytest.importorskip("ray")
     code = """
-        import sys
+        import signal, sys
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         from ray.cluster_utils import Cluster
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         cluster.add_node(num_cpus=2)
