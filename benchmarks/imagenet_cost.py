@@ -35,6 +35,8 @@ def measure(plugin: str, pair: str, batch_size: int) -> dict[str, object]:
         started, before = time.process_time(), assembly.meter.student_samples
         assembly.loop.advance()
         seconds, taught = time.process_time() - started, assembly.meter.student_samples - before
+        if not taught:
+            raise SystemExit(f"{plugin}: its first rounds teach no student, so they don't tell what a sample costs.")
         with FlopCounterMode(display=False) as counter:
             assembly.loop.advance()
     flops = counter.get_total_flops() / taught
