@@ -52,8 +52,7 @@ def built(row: Row, way: str, batch: int) -> Iterator[Callable[[], None]]:
     precision, _, captured = way.replace("plain", "fp32").partition(" ")
     settings = (f"batch_size={batch}", f'precision="{precision}"', f"generator.latent={LATENT}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if way != "plain":
-        prepare_torch(torch.device(device), 1, SHORTCUTS)
+    prepare_torch(torch.device(device), 1, SHORTCUTS if way != "plain" else ())
     request = Request(row.plugin, row.dataset, row.pair, "standard", settings=settings, device=device)
     with untrained_assembly(plan_untrained(load_registry(), request)) as assembly:
         if way != "plain":

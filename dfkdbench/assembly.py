@@ -15,6 +15,7 @@ from dfkdbench.batchstatistics import synchronise
 from dfkdbench.crew import ALONE, Crew, SharedCrew
 from dfkdbench.descriptors import SIGNALS
 from dfkdbench.errors import PlanError
+from dfkdbench.folding import fold_batch_norms
 from dfkdbench.loop import Loop, StandardLoop
 from dfkdbench.loopparts import LoopParts, group_losses
 from dfkdbench.meter import Meter
@@ -52,7 +53,8 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
     for teacher, path in zip(plan.teachers, weights, strict=True):
         network = build_network(teacher.model, plan.input)
         load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
-        teachers.append(place(network, plan.recipe.precision, device).eval().requires_grad_(False))
+        placed = place(network, plan.recipe.precision, device).eval().requires_grad_(False)
+        teachers.append(fold_batch_norms(placed, plan.input.image_shape))
     return tuple(teachers)
 
 

@@ -49,7 +49,7 @@ class Request:
         teacher: Name or hash of one pinned teacher, instead of the one of seed 0.
         threads: CPU threads of the worker, or none: as many as its images are worth.
         cores: Where the worker may run; anywhere where there are none.
-        plain: Without the shortcuts of `dfkdbench.shortcuts`.
+        shortcuts: Those of `dfkdbench.shortcuts` that are in force.
         capture: How rounds may be captured, of `dfkdbench.shortcuts.CAPTURES`.
         checkpoint_seconds: Seconds between checkpoints.
         processes: With `batch_statistics`, see `dfkdbench.sharing.Sharing`.
@@ -75,7 +75,7 @@ class Request:
     device: str = "auto"
     threads: int | None = None
     cores: tuple[int, ...] = ()
-    plain: bool = False
+    shortcuts: tuple[str, ...] = tuple(SHORTCUTS)
     capture: str = CAPTURES[0]
     isolation: str = "auto"
     checkpoint_seconds: float = 30.0
@@ -132,8 +132,7 @@ class Prepared:
         """Start parameters; a run that was started before keeps those that rounding depends on."""
         request = self.request
         threads = request.threads or max(1, fitting_threads(plan.input.image_size) // plan.processes)
-        shortcuts = () if request.plain else tuple(SHORTCUTS)
-        capture = request.capture
+        shortcuts, capture = request.shortcuts, request.capture
         if folder.launch.exists():
             before = read_json(folder.launch)
             threads, shortcuts = int(before["threads"]), tuple(before.get("shortcuts", shortcuts))

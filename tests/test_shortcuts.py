@@ -62,15 +62,15 @@ def test_trajectory__is_that_of_the_plain_path(plugin: str) -> None:
         torch.testing.assert_close(value, plain[name], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(("plain", "taken"), [(False, tuple(SHORTCUTS)), (True, ())])
-def test_launch__says_which_are_in_force_and_keeps_them(plain: bool, taken: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("taken", [tuple(SHORTCUTS), ("fused-optimizers",), ()])
+def test_launch__says_which_are_in_force_and_keeps_them(taken: tuple[str, ...], tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "runs" / "run")
     temporary, apart = tmp_path / "temporary", tmp_path / "apart"
     for each in (folder.root, temporary, apart):
         each.mkdir(parents=True)
     folder.create()
-    for asked in (plain, not plain):
-        prepared = prepare(Request(plugin="noise", dataset="digits", device="cpu", plain=asked), Console())
+    for asked in (taken, ("channels-last",)):
+        prepared = prepare(Request(plugin="noise", dataset="digits", device="cpu", shortcuts=asked), Console())
         launch = prepared.bench(prepared.plan(0)).launch(folder, temporary, apart)
         assert launch.shortcuts == taken
         assert launch.teacher is not None

@@ -11,7 +11,7 @@ import click
 
 from dfkdbench.errors import ConfigError, PlanError
 from dfkdbench.seeds import parse_seeds
-from dfkdbench.shortcuts import CAPTURES
+from dfkdbench.shortcuts import CAPTURES, SHORTCUTS
 
 if TYPE_CHECKING:
     from dfkdbench.bench import Prepared, Request
@@ -110,6 +110,7 @@ def run(
     config: Path | None,
     observers: tuple[str, ...],
     jobs: str,
+    plain: bool,
     dry_run: bool,
     rerun: bool,
     as_json: bool,
@@ -129,6 +130,7 @@ def run(
         raise ConfigError("--jobs puts runs side by side, and --processes has several do one. Give one of the two.")
     console = Console()
     common = {**given, "seeds": parse_seeds(seeds), "teacher_count": teachers, "config_file": config}
+    common["shortcuts"] = () if plain else tuple(SHORTCUTS)
     planned = _prepare_all([Request(plugin=plugin, **common) for plugin in dict.fromkeys(plugins)], console)
     if dry_run:
         _print_plans(planned, console, as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfkdbench.shortcuts import CAPTURES
+from dfkdbench.shortcuts import CAPTURES, SHORTCUTS
 
 if TYPE_CHECKING:
     from dfkdbench.timing.measure import Cost
@@ -33,21 +33,19 @@ if TYPE_CHECKING:
 @click.option("--capture", type=click.Choice(CAPTURES), default=CAPTURES[0], show_default=True, help="As of `run`.")
 @click.option("--rounds", type=click.IntRange(1), default=10, show_default=True, help="Rounds to time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(threads: int, rounds: int, as_json: bool, **given: Any) -> None:
+def bench(threads: int, rounds: int, plain: bool, as_json: bool, **given: Any) -> None:
     """Time the rounds of a task: where they go, and how near to the device's peak they come.
 
     Needs neither data nor a trained teacher: teachers have random weights. Nothing is sealed or recorded.
     """
     from dfkdbench.bench import Request
     from dfkdbench.registry import load_registry
-    from dfkdbench.shortcuts import SHORTCUTS
     from dfkdbench.timing.process import Order, measure_apart
     from dfkdbench.timing.untrained import plan_untrained
 
-    request = Request(**given)
+    request = Request(shortcuts=() if plain else tuple(SHORTCUTS), **given)
     plan = plan_untrained(load_registry(), request)
-    shortcuts = () if request.plain else tuple(SHORTCUTS)
-    order = Order(plan=plan, rounds=rounds, threads=threads, shortcuts=shortcuts, capture=request.capture)
+    order = Order(plan=plan, rounds=rounds, threads=threads, shortcuts=request.shortcuts, capture=request.capture)
     cost = measure_apart(order)
     if as_json:
         click.echo(json.dumps({**cost.model_dump(mode="json"), "utilisation": cost.utilisation}, indent=2))

@@ -6,6 +6,7 @@ imported before the plan that this installation makes of the same recipe is equa
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from dfkdbench.readout import take_samples
 from dfkdbench.recipe import LossChoice, Recipe
 from dfkdbench.registry import Owned, Registry
 from dfkdbench.sharing import Sharing
+from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.teachers.card import TeacherBundle, hash_file
 from dfkdbench.teachers.store import TeacherStore
 from dfkdbench.verification.stored import first_difference
@@ -82,19 +84,19 @@ class Remade:
         """
         return [_find_teacher(planned.name, planned.sha256) for planned in self.plan.teachers]
 
-    def prepare(self, threads: int | None, device: str, plain: bool = False) -> Prepared:
+    def prepare(self, threads: int | None, device: str, shortcuts: Collection[str] = SHORTCUTS) -> Prepared:
         """All that a judge needs to run the plan.
 
         Args:
             threads: Of the worker, or None for all cores.
-            plain: Without the shortcuts.
+            shortcuts: Of `dfkdbench.shortcuts`, those of the run.
         """
         request = Request(
             plugin=self.plan.plugin,
             dataset=self.plan.input.dataset,
             data_root=self.data_root,
             threads=threads or available_cores(),
-            plain=plain,
+            shortcuts=tuple(name for name in SHORTCUTS if name in shortcuts),
         )
         return Prepared(
             request,

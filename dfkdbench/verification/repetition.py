@@ -90,7 +90,9 @@ def check_repetition(stored: Stored, remade: Remade, watch: Watch, findings: Fin
     with findings.failing(3, "repetition"):
         if not here(plan.device):
             raise DfkdbenchError(_NO_DEVICE.format(plan.device))
-        prepared = remade.prepare(stored.threads, plan.device, plain=stored.shortcuts == frozenset())
+        prepared = remade.prepare(
+            stored.threads, plan.device, SHORTCUTS if stored.shortcuts is None else stored.shortcuts
+        )
         watch(
             f"repetition: {plan.student_steps:,} student steps, seed {plan.seed}; recorded {record.train_seconds:.0f} s"
         )
@@ -134,9 +136,8 @@ def _other_shortcuts(stored: Stored) -> str:
         return "networks eager here, compiled there"
     if stored.shortcuts is None:
         return "the folder does not say with which shortcuts"
-    if stored.shortcuts in (frozenset(), frozenset(SHORTCUTS)):
-        return ""
-    return f"shortcuts {', '.join(SHORTCUTS)} here, {', '.join(sorted(stored.shortcuts))} there"
+    unknown = stored.shortcuts - set(SHORTCUTS)
+    return f"shortcuts that are not known here: {', '.join(sorted(unknown))}" if unknown else ""
 
 
 def noise_like(images: ImageSet, device: torch.device | str) -> TensorImages:

@@ -138,7 +138,10 @@ def test_level_3__a_record_of_other_shortcuts_is_one_of_another_machine(forged: 
     accuracy = read(forged)["accuracy_final"]
     launch = json.loads((forged / "launch.json").read_text(encoding="utf-8"))
     assert "must be the same to the bit" in compare(stored_of(forged), repeated(forged, accuracy))[0]
-    for shortcuts, why in ((["one-of-later"], "one-of-later there"), (None, "does not say with which shortcuts")):
+    for shortcuts, why in (
+        (["one-of-later"], "not known here: one-of-later"),
+        (None, "does not say with which shortcuts"),
+    ):
         (forged / "launch.json").write_text(json.dumps(launch | {"shortcuts": shortcuts}), encoding="utf-8")
         problem, fine = compare(stored_of(forged), repeated(forged, accuracy))
         assert not problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,6 +28,7 @@ class AttentionTransferLoss(Stateless):
 
     def __init__(self, options: AttentionTransferOptions, setting: Setting) -> None:
         self._mean = options.reduction == "mean"
+        self._told: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = ((), ())
 
     def __call__(self, view: View) -> Tensor:
         """The mean over the batch, at least 0.
@@ -35,28 +38,49 @@ class AttentionTransferLoss(Stateless):
         """
         teacher, student = view.teacher.stages, student_of(view).stages
         _check_stages(teacher, student)
-        return torch.stack([self._distance(t, s) for t, s in zip(teacher, student, strict=True)]).sum()
+        targets = self._maps_of_teacher(teacher)
+        return torch.stack([self._distance(t, attention_map(s)) for t, s in zip(targets, student, strict=True)]).sum()
 
-    def _distance(self, teacher: Tensor, student: Tensor) -> Tensor:
-        difference = (attention_map(teacher) - attention_map(student)).square()
+    def _maps_of_teacher(self, stages: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Maps of the teacher's stages; for the very same stages again, as steps of a round have, the last ones."""
+        if stages is not self._told[0]:
+            self._told = (stages, tuple(attention_map(stage) for stage in stages))
+        return self._told[1]
+
+    def _distance(self, target: Tensor, said: Tensor) -> Tensor:
+        difference = (target - said).square()
         return difference.mean() if self._mean else difference.sum(dim=1).mean()
 
 
 def attention_map(activation: Tensor) -> Tensor:
     """Unit vectors (B, H W) of activations (B, C, H, W), in float32 at least."""
-    activation = activation.to(torch.promote_types(activation.dtype, torch.float32))
-    return F.normalize(_mean_over_channels(activation.square()).flatten(1), dim=1)
+    squares: Tensor = _MeanSquare.apply(activation)
+    return F.normalize(squares.flatten(1), dim=1)
 
 
-def _mean_over_channels(maps: Tensor) -> Tensor:
-    """Mean (B, H, W) of maps (B, C, H, W), whose gradient is laid out as they are.
+class _MeanSquare(torch.autograd.Function):
+    """Mean over channels (B, H, W) of squared activations (B, C, H, W), in float32 at least.
 
-    That of a mean over the second dimension is not where channels lie innermost, and every layer behind it then works
-    on two layouts. The values are the same to the bit.
+    The gradient is one product, laid out as the activations are: behind `square` and `mean` it would be three, in
+    another layout where channels lie innermost. The values are the same to the bit.
     """
-    if maps.is_contiguous(memory_format=torch.channels_last):
-        return maps.movedim(1, 3).mean(dim=3)
-    return maps.mean(dim=1)
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(activation: Tensor) -> Tensor:
+        wide = activation.to(torch.promote_types(activation.dtype, torch.float32))
+        return wide.square().mean(dim=1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        activation: Tensor = ctx.saved_tensors[0]
+        scaled = (gradient / activation.shape[1] * 2).unsqueeze(1)
+        return (activation * scaled).to(activation.dtype)
 
 
 def _check_stages(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> None:
