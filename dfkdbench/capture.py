@@ -199,7 +199,7 @@ def why_eager(plan: Plan, mode: str) -> str:
     """Why rounds of a plan stay eager whatever a phase does, or nothing."""
     if mode == "off":
         return "capture is off"
-    if not all(map(is_taken, SHORTCUTS)):
+    if not any(map(is_taken, SHORTCUTS)):
         return "the run is plain, without exact shortcuts"
     if mode != "compile" and not plan.device.startswith("cuda"):
         return "there is no CUDA device"
