@@ -54,7 +54,7 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
         network = build_network(teacher.model, plan.input)
         load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
         placed = place(network, plan.recipe.precision, device).eval().requires_grad_(False)
-        teachers.append(fold_batch_norms(placed, plan.input.image_shape))
+        teachers.append(fold_batch_norms(placed, plan.input.image_shape, plan.recipe.precision))
     return tuple(teachers)
 
 

@@ -33,27 +33,36 @@ _TOLERANCE = 1e-2
 class FoldedNetwork(nn.Module):
     """A frozen network and its copy without the batch norms that convolutions took in.
 
-    Where a pass is asked for what batch norms see, it is one of the whole network, else of the copy.
+    Where a pass is asked for what batch norms see, it is one of the whole network, else of the copy. In bf16 the copy
+    holds the weights that autocast would make anew in every pass; outside of autocast the whole network answers.
 
     Args:
         whole: In eval mode, weights without gradient.
         pairs: What to fold.
+        precision: Of the recipe.
     """
 
-    def __init__(self, whole: nn.Module, pairs: Sequence[Pair]) -> None:
+    def __init__(self, whole: nn.Module, pairs: Sequence[Pair], precision: str = "fp32") -> None:
         super().__init__()
         self.whole = whole
         self.folded = _fold(whole, pairs)
+        self._in_autocast_alone = precision == "bf16"
+        if self._in_autocast_alone:
+            for module in self.folded.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    module.to(torch.bfloat16)
         self.eval()
 
     def forward(self, images: Tensor, taps: Taps | None = None) -> Tensor:
         """Logits (B, K) of images (B, C, H, W)."""
-        network = self.folded if taps is None or not taps.wants & _SEEN_BY_BATCH_NORMS else self.whole
+        fits = torch.is_autocast_enabled(images.device.type) or not self._in_autocast_alone
+        plain = taps is None or not taps.wants & _SEEN_BY_BATCH_NORMS
+        network = self.folded if fits and plain else self.whole
         logits: Tensor = network(images) if taps is None else network(images, taps)
         return logits
 
 
-def fold_batch_norms(network: nn.Module, image_shape: tuple[int, int, int]) -> nn.Module:
+def fold_batch_norms(network: nn.Module, image_shape: tuple[int, int, int], precision: str = "fp32") -> nn.Module:
     """The network with what can be folded, or itself where that is nothing or the shortcut is not in force.
 
     Nothing is assumed of an architecture: pairs are found in the graph of a pass, and the copy is taken only if it
@@ -62,6 +71,7 @@ def fold_batch_norms(network: nn.Module, image_shape: tuple[int, int, int]) -> n
     Args:
         network: In eval mode, weights without gradient.
         image_shape: (C, H, W).
+        precision: Of the recipe.
     """
     if not is_taken("folded-batch-norms"):
         return network
@@ -71,8 +81,8 @@ def fold_batch_norms(network: nn.Module, image_shape: tuple[int, int, int]) -> n
     pairs = _find_pairs(network, probe)
     if not pairs:
         return network
-    folded = FoldedNetwork(network, pairs)
-    return folded if _is_same(network, folded, probe) else network
+    same = _is_same(network, FoldedNetwork(network, pairs), probe)
+    return FoldedNetwork(network, pairs, precision) if same else network
 
 
 class _Watch:

@@ -125,3 +125,15 @@ def test_fold__networks_of_others_too() -> None:
     assert norms_of(folded.folded) == 0
     wants = frozenset({"features"})
     torch.testing.assert_close(read_signal(folded, images, wants), read_signal(network, images, wants))
+
+
+def test_fold__bf16_weights_are_what_autocast_makes_of_them() -> None:
+    torch.set_default_dtype(torch.float32)
+    network = settled(resnet.resnet18(3, 10, 16))
+    images = torch.randn(3, 3, 16, 16, generator=GENERATOR)
+    wide, narrow = fold_batch_norms(network, SHAPE), fold_batch_norms(network, SHAPE, "bf16")
+    assert isinstance(narrow, FoldedNetwork)
+    assert {layer.weight.dtype for layer in narrow.folded.modules() if isinstance(layer, nn.Conv2d)} == {torch.bfloat16}
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(narrow(images), wide(images), rtol=0, atol=0)
+    torch.testing.assert_close(narrow(images), network(images), rtol=0, atol=0)
