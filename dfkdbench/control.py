@@ -13,7 +13,7 @@ import torch
 
 from dfkdbench.datasets.images import ImageSet, normalise
 from dfkdbench.datasets.loading import load_dataset
-from dfkdbench.errors import PlanError
+from dfkdbench.errors import DataError, PlanError
 from dfkdbench.launch import Launch
 from dfkdbench.leaving import leave
 from dfkdbench.plan import Plan
@@ -39,7 +39,7 @@ def main(root: Path) -> int:
     data_root = Path(launch.data_root) if launch.data_root else None
     try:
         real = _all_samples(load_dataset(spec, data_root, train=True), plan)
-    except PlanError as error:
+    except (PlanError, DataError) as error:
         append_line(folder.reports, {"event": "refused", "error": error.message})
         return EXIT_ENDED_WITH_STATUS
     return run_session(folder, plan, launch, real)

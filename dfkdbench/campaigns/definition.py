@@ -75,14 +75,14 @@ class ResourceTable(Options):
     device: str = Field("auto", description="auto, cpu or cuda.")
     threads: int = Field(1, ge=1, description="CPU threads; rounding, and with it a student, depends on them.")
     gpus: float | None = Field(
-        None, ge=0, le=8, description="GPUs; a fraction lets runs share one. Without it: 1 on cuda, else none."
+        None, ge=0, le=8, description="GPUs of a run on cuda; a fraction lets runs share one. Without it: 1."
     )
     memory_gb: float = Field(2.0, gt=0, description="Main memory.")
 
     def of(self, device: str) -> Resources:
         """What a run on a device needs."""
-        gpus = self.gpus if self.gpus is not None else float(device.startswith("cuda"))
-        return Resources(self.threads, gpus, self.memory_gb)
+        on_one = 1.0 if self.gpus is None else self.gpus
+        return Resources(self.threads, on_one if device.startswith("cuda") else 0.0, self.memory_gb)
 
 
 class _Head(Options):

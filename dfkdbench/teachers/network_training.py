@@ -16,7 +16,7 @@ from dfkdbench.augment import random_crop
 from dfkdbench.datasets.images import ImageSet, channel_scale, drawn_batches, make_resident
 from dfkdbench.descriptors import TeacherRecipe
 from dfkdbench.errors import RunError
-from dfkdbench.teachers.progress import load_progress, save_progress
+from dfkdbench.teachers.progress import Position, Progress
 
 OnEpoch = Callable[[int, int, float], None]
 """Called after every epoch with its number (from 1), the number of epochs and the mean loss."""
@@ -39,12 +39,12 @@ def train_network(
 ) -> None:
     """Trains a network in place with cross-entropy; it ends on `device`, in eval mode.
 
-    The random numbers of an epoch depend on (seed, epoch) only, so a run that goes on from a checkpoint ends with
-    the same weights. Incomplete batches at the end of an epoch are left out.
+    The random numbers of an epoch depend on (seed, epoch) only, and a run that goes on from a checkpoint ends with the
+    same weights. Incomplete batches at the end of an epoch are left out.
 
     Args:
         mean: Per channel, of pixels scaled to 0..1; likewise `std`.
-        checkpoint: File written after every epoch and gone on from where it exists.
+        checkpoint: File written after every epoch and every minute, and gone on from where it exists.
 
     Raises:
         RunError: The loss is not finite any more.
@@ -57,14 +57,15 @@ def train_network(
     images = make_resident(train, device)
     scale = channel_scale(mean, std, images.shape[0], device)
     optimizer = make_optimizer(network, recipe)
-    done = load_progress(checkpoint, network, optimizer) if checkpoint is not None else 0
+    progress = Progress(checkpoint, network, optimizer)
+    at = progress.load()
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        for epoch in range(done, recipe.epochs):
-            loss = _train_epoch(network, images, recipe, scale, optimizer, seed, epoch, device, precision)
+        for epoch in range(at.epochs, recipe.epochs):
+            loss = _train_epoch(network, images, recipe, scale, optimizer, seed, at, device, precision, progress)
             if not math.isfinite(loss):
                 raise RunError(f"Training diverged: the loss of epoch {epoch + 1} of {recipe.epochs} is {loss}.")
-            if checkpoint is not None:
-                save_progress(checkpoint, network, optimizer, epoch + 1)
+            at = Position(epoch + 1)
+            progress.keep(at)
             if on_epoch is not None:
                 on_epoch(epoch + 1, recipe.epochs, loss)
     network.eval()
@@ -77,23 +78,26 @@ def _train_epoch(
     scale: tuple[Tensor, Tensor],
     optimizer: torch.optim.Optimizer,
     seed: int,
-    epoch: int,
+    at: Position,
     device: torch.device,
     precision: Precision,
+    progress: Progress,
 ) -> float:
-    """Mean loss of one epoch; read from the device once, at its end."""
-    generator = torch.Generator(device).manual_seed(epoch_seed(seed, epoch))
+    """Mean loss of one epoch, or of one whose first steps were made before; read from the device once, at its end."""
+    generator = torch.Generator(device).manual_seed(epoch_seed(seed, at.epochs))
     batch_size = min(recipe.batch_size, len(images))
     steps = len(images) // batch_size
     order = torch.randperm(len(images), generator=generator, device=device)
-    total = torch.zeros((), device=device)
-    chosen = (order[step * batch_size : (step + 1) * batch_size] for step in range(steps))
-    for step, (pixels, labels) in enumerate(drawn_batches(images, chosen)):
+    total = torch.zeros((), device=device) if at.loss is None else at.loss.to(device)
+    if at.random_state is not None:
+        generator.set_state(at.random_state)
+    chosen = (order[step * batch_size : (step + 1) * batch_size] for step in range(at.steps, steps))
+    for step, (pixels, labels) in enumerate(drawn_batches(images, chosen), at.steps):
         pixels, labels = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         if recipe.augment:
             pixels = random_crop(pixels, recipe.flip, generator)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
+            group["lr"] = learning_rate(recipe, at.epochs * steps + step, recipe.epochs * steps)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = network(torch.addcmul(scale[1], pixels.float(), scale[0]))
         loss = F.cross_entropy(logits.float(), labels)
@@ -101,6 +105,8 @@ def _train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += loss.detach()
+        if progress.is_due:
+            progress.keep(Position(at.epochs, step + 1, generator.get_state(), total))
     return float(total) / steps
 
 

@@ -45,6 +45,15 @@ def test_losses_and_settings__tables_are_alternatives(tmp_path: Path) -> None:
     assert told == [({}, settings), ({"kl": 2.0}, settings)]
 
 
+@pytest.mark.parametrize(
+    ("table", "device", "expected"),
+    [("gpus = 0.25\n", "cuda", 0.25), ("gpus = 0.25\n", "cpu", 0.0), ("", "cuda:1", 1.0), ("", "cpu", 0.0)],
+)
+def test_gpus__are_asked_for_by_runs_on_cuda_alone(tmp_path: Path, table: str, device: str, expected: float) -> None:
+    campaign = read(tmp_path, f'name = "trial"\n[resources]\n{table}[[runs]]\nplugin = "a"\ndataset = "digits"\n')
+    assert campaign.resources.of(device).gpus == expected
+
+
 def test_overrides__hold_for_every_table(tmp_path: Path) -> None:
     text = HEAD + '[[runs]]\nplugin = "a"\nseeds = "0-4"\nbudget = "paper"\n'
     (choice,) = read(tmp_path, text, budget="smoke", seeds="3").choices()

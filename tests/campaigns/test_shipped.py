@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dfkdbench.boards.definition import read_definition
 from dfkdbench.campaigns.definition import Campaign, read_campaign
 from dfkdbench.campaigns.estimate import Measurements
 from dfkdbench.campaigns.planning import Place, PlannedCampaign, Planner
@@ -14,6 +15,7 @@ from dfkdbench.registry import load_registry
 from dfkdbench.tuning import changed_settings
 
 ROOT = Path(__file__).resolve().parents[2]
+BOARDS = ROOT / "leaderboards"
 FILES = sorted((ROOT / "campaigns").glob("*.toml"))
 COLOUR = ("scratch", "real-data", "noise", "random-generator", "dafl", "rdskd", "cmi", "pre_dfkd", "zskt")
 TWO_HOURS = 2 * 3600
@@ -47,6 +49,16 @@ def test_colour_campaigns__start_with_the_methods_that_matter_most(
     _, plan = planned(ROOT / "campaigns" / "cifar10.toml", tmp_path, monkeypatch)
     assert tuple(run.plan.plugin for run in plan.runs[: len(COLOUR)]) == COLOUR
     assert {run.plan.seed for run in plan.runs[: len(COLOUR)]} == {0}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FILES if (BOARDS / path.stem).is_dir()))
+def test_campaign__makes_runs_of_cells_and_tiers_that_its_board_has(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plan = planned(ROOT / "campaigns" / f"{name}.toml", tmp_path, monkeypatch)
+    cells = read_definition(BOARDS / name).cells
+    taken = {(cell.pair, budget.name) for cell in cells for budget in cell.budgets}
+    assert {(run.plan.pair, run.plan.budget.name) for run in plan.runs} <= taken
 
 
 def test_digits__holds_every_entry_of_its_board_whose_method_runs_as_it_comes(

@@ -15,7 +15,9 @@ from dfkdbench.datasets.images import TensorImages
 from dfkdbench.descriptors import DatasetSpec, ModelSpec, TeacherRecipe
 from dfkdbench.errors import IntegrityError, RunError
 from dfkdbench.models.build import build_network
+from dfkdbench.teachers import network_training
 from dfkdbench.teachers.network_training import Precision, epoch_seed, learning_rate, random_crop, train_network
+from dfkdbench.teachers.progress import Progress
 
 MULTISTEP = TeacherRecipe(epochs=10, lr=0.1, schedule="multistep", milestones=(0.4, 0.6), gamma=0.1)
 
@@ -198,6 +200,33 @@ def test_train_network__resumes_bitwise(
     with pytest.raises(InterruptionError):
         train_network(network, train_images, recipe, (0.44,), (0.26,), 0, on_epoch=interrupt, checkpoint=checkpoint)
     assert equal(straight, trained(models, train_images, recipe, checkpoint=checkpoint))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_train_network__goes_on_inside_an_epoch_to_the_same_weights(
+    models: dict[str, ModelSpec],
+    train_images: TensorImages,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+) -> None:
+    recipe = TeacherRecipe(epochs=2, batch_size=len(train_images) // 10, lr=0.01, augment=True, flip=True)
+    straight = trained(models, train_images, recipe)
+    checkpoint = tmp_path / "progress.safetensors"
+    monkeypatch.setattr(Progress, "SECONDS", seconds)
+    steps: list[int] = []
+
+    def interrupt(_: TeacherRecipe, step: int, steps_in_all: int) -> float:
+        steps.append(step)
+        if steps == list(range(15)):
+            raise InterruptionError
+        return learning_rate(recipe, step, steps_in_all)
+
+    monkeypatch.setattr(network_training, "learning_rate", interrupt)
+    with pytest.raises(InterruptionError):
+        trained(models, train_images, recipe, checkpoint=checkpoint)
+    assert equal(straight, trained(models, train_images, recipe, checkpoint=checkpoint))
+    assert steps[15] == (14 if seconds == 0 else 10)
 
 
 def test_train_network__refuses_a_damaged_checkpoint(
