@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,9 @@ from dfkdbench.budgets import OverBudgetError
 from dfkdbench.capture import (
     LONGEST_ROUND,
     WARM_UP,
+    Lane,
     RecordedRounds,
-    Trial,
     build_rounds,
-    first_difference,
     in_short,
     why_eager,
 )
@@ -42,6 +41,7 @@ from dfkdbench.registry import load_registry
 from dfkdbench.reports import Capture
 from dfkdbench.shortcuts import SHORTCUTS, use_shortcuts
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
+from dfkdbench.trial import Trial, first_difference
 from dfkdbench.workerprocess import training_environment
 
 ROUNDS = WARM_UP + 3
@@ -83,6 +83,13 @@ class TapeRecorder:
     def __init__(self, breaks: bool = False, waits: bool = False) -> None:
         self.breaks, self.waits = breaks, waits
 
+    def beside(self, runs: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        def run_all() -> None:
+            for run in runs:
+                run()
+
+        return run_all
+
     @contextmanager
     def watch(self) -> Iterator[None]:
         with Watch():
@@ -115,7 +122,7 @@ def planned(plugin: str, settings: tuple[str, ...] = (), **more: Any) -> Plan:
 def recorded(plan: Plan, recorder: TapeRecorder | None = None) -> Iterator[tuple[Assembly, RecordedRounds]]:
     torch.manual_seed(0)
     with untrained_assembly(plan) as assembly:
-        yield assembly, RecordedRounds(assembly, assembly.loop, recorder or TapeRecorder())
+        yield assembly, RecordedRounds([Lane(assembly)], recorder or TapeRecorder())
 
 
 def state_of(assembly: Assembly) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def test_rounds__captured_ones_leave_every_part_as_eager_ones(plugin: str) -> No
     with recorded(plan) as (assembly, rounds):
         for _ in range(ROUNDS):
             rounds.advance()
-        assert rounds.capture.model_dump() == {"state": "graph", "why": ""}
+        assert rounds.capture.model_dump() == {"state": "graph", "why": "", "together": 1}
         assert first_difference(eager(plan, ROUNDS), state_of(assembly)) == ""
 
 
@@ -345,6 +352,7 @@ from dfkdbench.capture import build_rounds
 from dfkdbench.registry import load_registry
 from dfkdbench.reports import Capture
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
+from dfkdbench.trial import Trial, first_difference
 
 torch.set_default_dtype(torch.float64)
 settings = ("batch_size=4", "generator.channels=[8,8,8]")

@@ -11,13 +11,14 @@ import torch
 import dfkdbench
 from dfkdbench.assembly import Assembly
 from dfkdbench.bench import Request
-from dfkdbench.capture import WARM_UP, Trial, build_rounds, first_difference
+from dfkdbench.capture import WARM_UP, build_rounds
 from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.devices import prepare_torch
 from dfkdbench.loop import ImageObjective
 from dfkdbench.registry import load_registry
 from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
+from dfkdbench.trial import Trial, first_difference
 
 pytestmark = [
     pytest.mark.gpu,
@@ -84,7 +85,7 @@ def test_graph__leaves_every_part_as_eager_rounds(plugin):
             for _ in range(WARM_UP + 4):
                 rounds.advance()
             states.append(Trial(assembly).state)
-    assert rounds.capture.model_dump() == {"state": "graph", "why": ""}
+    assert rounds.capture.model_dump() == {"state": "graph", "why": "", "together": 1}
     assert first_difference(*states) == ""
 
 
