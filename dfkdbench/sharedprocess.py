@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import IO, NamedTuple
 
-from dfkdbench.errors import DfkdbenchError, PlanError
+from dfkdbench.errors import PlanError
 from dfkdbench.files import write_json
 from dfkdbench.launch import Launch
 from dfkdbench.plan import Plan
@@ -67,14 +67,14 @@ class SharedProcess:
 
         Raises:
             PlanError: The runs can't be in one process, since they were started differently before.
-            OSError: It could not be started.
+            Exception: Whatever kept it from starting.
         """
         with self._came:
             self._came.wait_for(lambda: not self._to_come)
             if self._process is None and self._failure is None:
                 try:
                     self._start()
-                except (DfkdbenchError, OSError) as failure:
+                except Exception as failure:  # every judge that waits has to learn of it
                     self._failure = failure
         if self._process is None:
             raise self._failure or RuntimeError("There is no process.")
