@@ -84,9 +84,10 @@ class SharedProcess:
         """A judge needs the process no more. It stays until all do: the process uses what the judges have opened."""
         with self._came:
             self._staying -= 1
+            others = self._staying
         if self._process is None:
             return
-        if self._staying:
+        if others:
             self._process.wait()
             return
         end(self._process)

@@ -182,7 +182,7 @@ def _prepare_all(requests: list[Request], console: Console, together: bool) -> l
         try:
             prepared = prepare(request, console)
             plans = [prepared.plan(seed) for seed in request.seeds]
-            if together:
+            if together and len(plans) > 1:
                 check_together(plans[0])
             planned.append((plans, prepared))
         except PlanError as refusal:
