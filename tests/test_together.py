@@ -40,7 +40,8 @@ from dfkdbench.session import (
 from dfkdbench.sharedprocess import EXIT_ENDED_FOR_ANOTHER, Guest, SharedProcess, check_together
 from dfkdbench.workerprocess import end, temporary_folder
 
-SMALL = ("batch_size=8",)
+SMALL = ("batch_size=8", "phases.distil.rounds=6")
+SETTINGS = {"rdskd": (*SMALL, "phases.generator.rounds=4")}
 COMMAND = ("--dataset", "digits", "--budget", "smoke", "--set", "batch_size=8", "--threads", "1", "--json")
 SAME = {"student_sha256", "accuracy_final", "student_samples", "teacher_queries", "replay_bytes", "status", "seed"}
 
@@ -62,7 +63,14 @@ def opened(
     out: Path, plugin: str, seeds: tuple[int, ...] = (0, 1), **more: Any
 ) -> tuple[list[RunFolder], list[Launch]]:
     request = Request(
-        plugin=plugin, dataset="digits", budget="smoke", settings=SMALL, device="cpu", threads=1, out=out, **more
+        plugin=plugin,
+        dataset="digits",
+        budget="smoke",
+        settings=SETTINGS.get(plugin, SMALL),
+        device="cpu",
+        threads=1,
+        out=out,
+        **more,
     )
     prepared = prepare(request, lambda _: None)
     made = []
