@@ -117,20 +117,35 @@ def measure_use(bounds: Bounds, plugin: str, precision: str) -> Done:
     return {"told": told, **cost}
 
 
-def time_seeds(bounds: Bounds) -> Done:
-    """Seeds of a LeNet pair at once on one device, against one alone."""
+def time_seeds(bounds: Bounds, *at_once: str) -> Done:
+    """Seeds of a LeNet pair at once on one device, against one alone; the students have to be the same.
+
+    Args:
+        at_once: What makes several seeds run so.
+    """
     count = 2 if bounds.smoke else 8
+    alone = _run_seeds(bounds, 1)
+    several = _run_seeds(bounds, count, *at_once)
+    if several[0]["student_sha256"] != alone[0]["student_sha256"]:
+        raise RuntimeError("seed 0 has another student with the others than alone")
+    seconds = [max(result["train_seconds"] for result in results) for results in (alone, several)]
+    words = f"{count} seeds {seconds[1]:.1f} s, one {seconds[0]:.1f} s: {seconds[1] / seconds[0]:.2f} times"
+    capture = several[0]["capture"]
+    return {
+        "told": f"{words}; rounds {capture['state']}, {capture['together']} in a program",
+        "alone": seconds[0],
+        "at_once": seconds[1],
+        "seeds": count,
+        "capture": capture,
+    }
+
+
+def _run_seeds(bounds: Bounds, count: int, *options: str) -> list[Done]:
     budget = "smoke" if bounds.smoke else "quick"
-    told: list[float] = []
-    for seeds in (1, count):
-        with tempfile.TemporaryDirectory() as folder:
-            cell = ("--plugin", "dafl", "--dataset", "digits", "--budget", budget, "--device", bounds.device)
-            side_by_side = ("--seeds", f"0-{seeds - 1}", "--jobs", str(seeds), "--threads", "1", "--out", folder)
-            results = json.loads(bounds.output("-m", "dfkdbench", "run", *cell, *side_by_side, "--json"))
-        told.append(max(result["train_seconds"] for result in results))
-    alone, together = told
-    words = f"{count} seeds {together:.1f} s, one {alone:.1f} s: {together / alone:.2f} times"
-    return {"told": words, "alone": alone, "together": together, "seeds": count}
+    with tempfile.TemporaryDirectory() as folder:
+        cell = ("--plugin", "dafl", "--dataset", "digits", "--budget", budget, "--device", bounds.device)
+        seeds = ("--seeds", f"0-{count - 1}", "--threads", "1", *options, "--out", folder)
+        return list(json.loads(bounds.output("-m", "dfkdbench", "run", *cell, *seeds, "--json")))
 
 
 STAGES: dict[str, Callable[[Bounds], Done]] = {
@@ -144,7 +159,8 @@ STAGES: dict[str, Callable[[Bounds], Done]] = {
         for plugin in ("dafl", "deepinversion")
         for precision in ("fp32", "bf16")
     },
-    "seeds at once": time_seeds,
+    "seeds side by side": lambda bounds: time_seeds(bounds, "--jobs", "2" if bounds.smoke else "8"),
+    "seeds together": lambda bounds: time_seeds(bounds, "--together"),
 }
 
 

@@ -6,19 +6,17 @@ not done, and in no run id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
-import torch
-from torch import Tensor
-
 from dfkdbench.assembly import Assembly
-from dfkdbench.loop import StandardLoop
+from dfkdbench.loop import Loop, StandardLoop
 from dfkdbench.meter import Tally
 from dfkdbench.plan import Plan
 from dfkdbench.reports import Capture
 from dfkdbench.shortcuts import SHORTCUTS, is_taken
+from dfkdbench.trial import Trial, copy_of, first_difference, undo_all
 
 WARM_UP = 2
 """Rounds of a phase before one is captured: optimisers make their moments, and libraries choose their kernels."""
@@ -45,6 +43,10 @@ class Rounds(Protocol):
 class Recorder(Protocol):
     """Makes a program of what the device is asked to do."""
 
+    def beside(self, runs: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """All of these in one, beside each other where the device has that. They share nothing that they change."""
+        ...
+
     def watch(self) -> AbstractContextManager[object]:
         """Within it, what can't be recorded raises an error where it is asked for."""
         ...
@@ -62,59 +64,72 @@ class NotCapturedError(Exception):
     """Why a round stays as it is."""
 
 
+class Lane(NamedTuple):
+    """A run whose rounds are run here.
+
+    Attributes:
+        own: Makes the block for what concerns this run alone. Where several are run it has the run's own random
+            numbers of the framework, and an error ends that run and no other.
+    """
+
+    assembly: Assembly
+    own: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    @property
+    def loop(self) -> Loop:
+        """What drives its parts."""
+        return self.assembly.loop
+
+
 class EagerRounds:
-    """The loop's own rounds.
+    """The loops' own rounds.
 
     Args:
         why: They are not captured.
     """
 
-    def __init__(self, assembly: Assembly, why: str) -> None:
-        self.capture = Capture(state="eager", why=why)
-        self._assembly = assembly
+    def __init__(self, lanes: Sequence[Lane], why: str) -> None:
+        self.capture = Capture(state="eager", why=why, together=len(lanes))
+        self._lanes = lanes
+
+    def keep(self, lanes: Sequence[Lane]) -> None:
+        """Goes on with these of its lanes alone."""
+        self._lanes = lanes
 
     def advance(self) -> None:
-        """One round."""
-        self._assembly.loop.advance()
+        """One round of each."""
+        _advance_each(self._lanes)
 
 
-class Trial:
-    """The state of a run at a moment, to which rounds that are only tried go back.
+class _Amounts(NamedTuple):
+    """What a round spends and how many values it adds to means."""
 
-    Attributes:
-        state: A copy of what the run's parts hold.
-        tally: What its meter held.
-    """
-
-    def __init__(self, assembly: Assembly) -> None:
-        self._assembly = assembly
-        self.state = copy_of(assembly.state_dict())
-        self.tally = assembly.meter.tally()
-
-    def undo(self) -> None:
-        """Puts everything back, in place."""
-        self._assembly.load_state_dict(copy_of(self.state))
-        self._assembly.meter.take_back(self.tally)
-
-
-class _Program(NamedTuple):
-    """A captured round, and what it spends and adds to means without telling."""
-
-    repeat: Callable[[], None]
     spent: Mapping[str, int]
     counts: Mapping[str, int]
 
 
+class _Program(NamedTuple):
+    """A captured round of every lane, and what each does without telling."""
+
+    repeat: Callable[[], None]
+    amounts: Sequence[_Amounts]
+
+
 class RecordedRounds:
-    """Rounds of the standard loop, recorded once in every phase and then repeated.
+    """Rounds of the standard loop, recorded once in every phase and then repeated; those of several runs as one.
 
     A recording is used where two repetitions of it leave every part with the state, to the bit, that two eager rounds
     leave it with. That finds rounds that differ from one another, state that is kept on the host, and state that is
     made anew in place of being changed. What was tried leaves no trace.
+
+    Args:
+        lanes: Runs of one plan but for the seed. While they are in different phases their rounds are eager.
     """
 
-    def __init__(self, assembly: Assembly, loop: StandardLoop, recorder: Recorder) -> None:
-        self._assembly, self._loop, self._recorder = assembly, loop, recorder
+    def __init__(self, lanes: Sequence[Lane], recorder: Recorder) -> None:
+        self._lanes, self._recorder = lanes, recorder
+        self._loops = _standard_loops(lanes)
+        self._together = len(lanes)
         self._phase = ""
         self._left_to_warm_up = 0
         self._program: _Program | None = None
@@ -124,75 +139,86 @@ class RecordedRounds:
     @property
     def capture(self) -> Capture:
         """How the phases so far were run. With several, `why` names those that stayed eager."""
-        several = len(self._assembly.parts.phases) > 1
+        several = len(self._lanes[0].assembly.parts.phases) > 1
         reasons = [f"{phase}: {why}" if several else why for phase, why in self._refused.items()]
         if not self._captured and not reasons:
             reasons = [f"the first {WARM_UP} rounds of a start are never captured"]
-        return Capture(state="graph" if self._captured else "eager", why="; ".join(reasons)[:_LONGEST_REASON])
+        why = "; ".join(reasons)[:_LONGEST_REASON]
+        return Capture(state="graph" if self._captured else "eager", why=why, together=self._together)
+
+    def keep(self, lanes: Sequence[Lane]) -> None:
+        """Goes on with these of its lanes alone; where they are fewer, a round of theirs is captured anew."""
+        if len(lanes) < len(self._lanes):
+            self._lanes, self._loops, self._program = lanes, _standard_loops(lanes), None
 
     def advance(self) -> None:
-        """One round."""
-        if self._phase != self._loop.phase_name:
-            self._enter_phase()
-        if self._program is None and not self._left_to_warm_up and self._phase not in self._refused:
+        """One round of each."""
+        phases = {loop.phase_name for loop in self._loops}
+        phase = phases.pop() if len(phases) == 1 else ""
+        if self._phase != phase:
+            self._enter_phase(phase)
+        if phase and self._program is None and not self._left_to_warm_up and phase not in self._refused:
             self._try_to_capture()
         self._left_to_warm_up = max(0, self._left_to_warm_up - 1)
         if self._program is None:
-            self._loop.advance()
+            _advance_each(self._lanes)
             return
-        self._assembly.meter.count(self._program.spent, self._program.counts)
+        for lane, amounts in zip(self._lanes, self._program.amounts, strict=True):
+            with lane.own():
+                lane.assembly.meter.count(*amounts)
         self._program.repeat()
-        self._loop.count_round()
+        for lane, loop in zip(self._lanes, self._loops, strict=True):
+            with lane.own():
+                loop.count_round()
 
-    def _enter_phase(self) -> None:
+    def _enter_phase(self, phase: str) -> None:
         """Begins to warm up, and finds what can be told of the phase beforehand."""
-        self._phase, self._program, self._left_to_warm_up = self._loop.phase_name, None, WARM_UP
-        planned = self._loop.planned
+        self._phase, self._program, self._left_to_warm_up = phase, None, WARM_UP
+        planned = self._loops[0].planned
         steps = planned.phase.generator_steps + planned.phase.student_steps
         if planned.rounds <= WARM_UP:
-            self._refused[self._phase] = f"it has {planned.rounds} rounds, and the first {WARM_UP} are never captured"
+            self._refused[planned.name] = f"it has {planned.rounds} rounds, and the first {WARM_UP} are never captured"
         elif steps > LONGEST_ROUND:
-            self._refused[self._phase] = f"a round has {steps:,} steps, and up to {LONGEST_ROUND} are captured"
+            self._refused[planned.name] = f"a round has {steps:,} steps, and up to {LONGEST_ROUND} are captured"
 
     def _try_to_capture(self) -> None:
         """Sets the program of the phase, or the reason why there is none."""
-        trial = Trial(self._assembly)
+        trials = [Trial(lane.assembly) for lane in self._lanes]
         try:
-            self._program = self._record(trial)
+            self._program = self._record(trials)
             self._captured.append(self._phase)
         except NotCapturedError as refusal:
             self._refused[self._phase] = str(refusal)
         except Exception as error:  # whatever stands in the way of a shortcut, the round itself is still there
             self._refused[self._phase] = f"capturing failed: {in_short(error)}"
-        trial.undo()
+        undo_all(trials)
 
-    def _record(self, trial: Trial) -> _Program:
-        run, meter = self._loop.run_round, self._assembly.meter
+    def _record(self, trials: Sequence[Trial]) -> _Program:
+        run = self._recorder.beside([loop.run_round for loop in self._loops])
+        meters = [lane.assembly.meter for lane in self._lanes]
         expected, done = [], []
         for _ in range(2):
-            before = meter.tally()
+            before = [meter.tally() for meter in meters]
             with self._recorder.watch():
                 run()
-            expected.append(self._state())
-            done.append(_beyond(meter.tally(), before))
+            expected.append([_state_of(lane) for lane in self._lanes])
+            done.append([_beyond(meter.tally(), earlier) for meter, earlier in zip(meters, before, strict=True)])
         if done[0] != done[1]:
             raise NotCapturedError("rounds spend or report different amounts")
-        trial.undo()
+        if len(trials) > 1 and first_difference(_common(trials[0].state), _common(expected[1][0])):
+            raise NotCapturedError("a round draws the framework's own random numbers, which runs together can't share")
+        undo_all(trials)
         repeat = self._recorder.record(run)
-        trial.undo()
-        for state in expected:
+        undo_all(trials)
+        for states in expected:
             repeat()
-            if name := first_difference(state, self._state()):
-                raise NotCapturedError(
-                    f"a captured round leaves another {name} than an eager one: it is counted on the host, made anew "
-                    "in each round, or not the same twice"
-                )
-        return _Program(repeat, *done[0])
-
-    def _state(self) -> dict[str, Any]:
-        """A copy of what the parts hold; loop and meter count for themselves."""
-        held = self._assembly.state_dict()
-        return {name: copy_of(tree) for name, tree in held.items() if name not in ("loop", "meter")}
+            for state, lane in zip(states, self._lanes, strict=True):
+                if name := first_difference(state, _state_of(lane)):
+                    raise NotCapturedError(
+                        f"a captured round leaves another {name} than an eager one: it is counted on the host, made "
+                        "anew in each round, or not the same twice"
+                    )
+        return _Program(repeat, done[0])
 
 
 def why_eager(plan: Plan, mode: str) -> str:
@@ -218,43 +244,26 @@ def build_rounds(assembly: Assembly, mode: str) -> Rounds:
     Args:
         mode: Of `dfkdbench.shortcuts.CAPTURES`.
     """
-    why, loop = why_eager(assembly.plan, mode), assembly.loop
-    if why or not isinstance(loop, StandardLoop):
-        return EagerRounds(assembly, why)
-    if mode == "compile":
+    if mode == "compile" and isinstance(assembly.loop, StandardLoop) and not why_eager(assembly.plan, mode):
         from dfkdbench.compiled import CompiledRounds
 
-        return CompiledRounds(assembly, loop)
+        return CompiledRounds(assembly, assembly.loop)
+    return build_common_rounds([Lane(assembly)], mode)
+
+
+def build_common_rounds(lanes: Sequence[Lane], mode: str) -> EagerRounds | RecordedRounds:
+    """The rounds of assembled runs of one plan but for the seed.
+
+    Args:
+        mode: Of `dfkdbench.shortcuts.CAPTURES`, and not compile.
+    """
+    first = lanes[0].assembly
+    why = why_eager(first.plan, mode)
+    if why or not isinstance(first.loop, StandardLoop):
+        return EagerRounds(lanes, why)
     from dfkdbench.cudagraphs import GraphRecorder
 
-    return RecordedRounds(assembly, loop, GraphRecorder(assembly.parts.device, assembly.streams))
-
-
-def copy_of(tree: Any) -> Any:
-    """A tree of state with tensors of its own, in their layouts."""
-    if isinstance(tree, Tensor):
-        return tree.detach().clone()
-    if isinstance(tree, Mapping):
-        return {name: copy_of(value) for name, value in tree.items()}
-    return [copy_of(value) for value in tree] if isinstance(tree, list | tuple) else tree
-
-
-def first_difference(one: Any, other: Any, name: str = "") -> str:
-    """The dotted name of the first place in which two trees of state are not the same to the bit, or nothing."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        same = one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
-        return "" if same else name
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        one, other = dict(enumerate(one)), dict(enumerate(other))
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        for key in {**one, **other}:
-            place = f"{name}.{key}".lstrip(".")
-            if key not in one or key not in other:
-                return place
-            if found := first_difference(one[key], other[key], place):
-                return found
-        return ""
-    return "" if type(one) is type(other) and one == other else name
+    return RecordedRounds(lanes, GraphRecorder(first.parts.device, [lane.assembly.streams for lane in lanes]))
 
 
 def in_short(error: BaseException) -> str:
@@ -263,8 +272,29 @@ def in_short(error: BaseException) -> str:
     return f"{type(cause).__name__}: {(str(cause).strip().splitlines() or ['?'])[0]}"[:_LONGEST_REASON]
 
 
-def _beyond(later: Tally, earlier: Tally) -> tuple[dict[str, int], dict[str, int]]:
+def _advance_each(lanes: Sequence[Lane]) -> None:
+    for lane in lanes:
+        with lane.own():
+            lane.loop.advance()
+
+
+def _standard_loops(lanes: Sequence[Lane]) -> list[StandardLoop]:
+    return [lane.loop for lane in lanes if isinstance(lane.loop, StandardLoop)]
+
+
+def _state_of(lane: Lane) -> dict[str, Any]:
+    """A copy of what the parts hold; loop and meter count for themselves."""
+    held = lane.assembly.state_dict()
+    return {name: copy_of(tree) for name, tree in held.items() if name not in ("loop", "meter")}
+
+
+def _common(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a state, the framework's own random generators: all that a process has once for all its runs."""
+    return {name: state[name] for name in ("global_rng", "cuda_rng") if name in state}
+
+
+def _beyond(later: Tally, earlier: Tally) -> _Amounts:
     """What was spent and counted between two tallies."""
     spent = {name: count - earlier.spent[name] for name, count in later.spent.items()}
     counts = {name: count - earlier.counts.get(name, 0) for name, count in later.counts.items()}
-    return spent, {name: count for name, count in counts.items() if count}
+    return _Amounts(spent, {name: count for name, count in counts.items() if count})

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from dfkdbench.assembly import Assembly
-from dfkdbench.capture import Trial, in_short
+from dfkdbench.capture import in_short
 from dfkdbench.loop import StandardLoop
 from dfkdbench.reports import Capture
+from dfkdbench.trial import Trial
 
 _OPTIONS: dict[str, str | int | bool | Callable[..., object]] = {"fallback_random": True, "compile_threads": 1}
 """The framework's own random numbers, and a compiler that starts no processes."""

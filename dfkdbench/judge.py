@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,15 @@ from dfkdbench.plan import Plan
 from dfkdbench.readout import judge_heads
 from dfkdbench.records import HeadFigures, Result, read_result, summarise
 from dfkdbench.runfolder import RunFolder
-from dfkdbench.session import EXIT_DISK, EXIT_LOST, run_session
+from dfkdbench.session import EXIT_CROWDED, EXIT_DISK, EXIT_LOST, run_session
+from dfkdbench.sharedprocess import EXIT_ENDED_FOR_ANOTHER
 from dfkdbench.teacherhost import TeacherHost, teacher_process
 from dfkdbench.tuning import Provenance
 from dfkdbench.weights import load_weights, parse_weights
 from dfkdbench.workerprocess import (
     IN_PROCESS,
     InterruptedRun,
+    Process,
     end,
     first_line,
     signals_to,
@@ -68,6 +71,7 @@ class Bench:
         readout_samples: Labelled real samples for the plan's readout, where it has one; used once the worker has ended.
         notify: `notify(hook, participants, **arguments)` calls the observers.
         provenance: How the plan's values came about, for the record.
+        start: Starts the training process: one of the run's own, or one that several runs share.
     """
 
     test_set: ImageSet
@@ -79,6 +83,7 @@ class Bench:
     student_heads: int = 0
     readout_samples: ImageSet | None = None
     provenance: Provenance | None = None
+    start: Callable[..., AbstractContextManager[Process]] = training_process
 
 
 def execute(plan: Plan, root: Path, bench: Bench, rerun: bool = False) -> Result:
@@ -137,7 +142,7 @@ class _Trial:
         """Exit status of the worker, and the signal that asked for the end, or 0."""
         with (
             teacher_process(self.folder, launch.teacher, apart) as host,
-            training_process(self.plan, self.folder, launch, temporary, host.ends if host else ()) as worker,
+            self.bench.start(self.plan, self.folder, launch, temporary, host.ends if host else ()) as worker,
             signals_to(worker) as received,
         ):
             self._started(first_line(worker), host)
@@ -147,7 +152,7 @@ class _Trial:
                     self.intake.drain()
                     time.sleep(_POLL_SECONDS)
                 self.intake.drain()
-                if worker.poll() is None:
+                if worker.poll() is None and self.intake.end is None:
                     end(worker)
                     self.intake.end = {"status": OVER_BUDGET, "error": clock.excess()}
             except IntegrityError as error:  # what the worker hands out is wrong: that is the run's result
@@ -179,18 +184,8 @@ class _Trial:
         """Writes the record, or says why there is none."""
         if self.intake.refusal:
             raise IntegrityError(self.intake.refusal)
-        if returncode == EXIT_DISK:
-            raise RunError(_FULL_DISK.format(self.plan.run_id, self.folder.root))
-        if self.intake.end is None and returncode == EXIT_LOST:
-            raise RunError(
-                f"One of the {self.plan.processes} processes of {self.plan.run_id} was lost, and the others with it; "
-                f"what they said is in {self.folder.worker_log}. The run resumes with the same command."
-            )
         if self.intake.end is None:
-            raise RunError(
-                f"The worker of {self.plan.run_id} ended without a word (exit status {returncode}); its output is in "
-                f"{self.folder.worker_log}. The run resumes with the same command."
-            )
+            raise RunError(_why_without_end(self.plan, self.folder, returncode))
         status, error = self.intake.end["status"], self.intake.end["error"]
         if excess := overspent(self.plan, self.intake.last):
             status, error = OVER_BUDGET, excess
@@ -241,3 +236,21 @@ class _Trial:
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         self.bench.notify(hook, self.plan.participants, run_id=self.plan.run_id, **arguments)
+
+
+def _why_without_end(plan: Plan, folder: RunFolder, returncode: int) -> str:
+    """What became of a worker that did not say how its run ended."""
+    said, resumes = f"what it said is in {folder.worker_log}", "The run resumes with the same command."
+    if returncode == EXIT_DISK:
+        return _FULL_DISK.format(plan.run_id, folder.root)
+    if returncode == EXIT_LOST:
+        of_whom = f"the {plan.processes} processes of {plan.run_id}"
+        return f"One of {of_whom} was lost, and the others with it; {said}. {resumes}"
+    if returncode == EXIT_CROWDED:
+        return (
+            f"{plan.run_id} and the runs together with it need more memory than there is; {said}. "
+            "They resume with fewer --seeds, or without --together."
+        )
+    if returncode == EXIT_ENDED_FOR_ANOTHER:
+        return f"The process of {plan.run_id} was ended because of another run that it was shared with. {resumes}"
+    return f"The worker of {plan.run_id} ended without a word (exit status {returncode}); {said}. {resumes}"

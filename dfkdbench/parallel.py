@@ -1,4 +1,4 @@
-"""Runs side by side: how many fit onto this machine's cores, and how they are started, watched and stopped."""
+"""Several runs at once, side by side or in one process: how they are started, watched and stopped."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dfkdbench.errors import ConfigError, DfkdbenchError
 from dfkdbench.judge import execute
 from dfkdbench.plan import Plan
 from dfkdbench.records import Result
+from dfkdbench.sharedprocess import Guest, SharedProcess
 from dfkdbench.workerprocess import InterruptedRun, signals_to_all
 
 _MOST_ON_AN_ACCELERATOR = 8
@@ -98,6 +99,31 @@ def execute_all(
                 result = execute(plan, root, own.bench(plan), rerun)
             finally:
                 free.put(place)
+            finished(plan, result)
+            return result
+
+        return _gather([pool.submit(work, plan) for plan in plans])
+
+
+def execute_together(
+    plans: Sequence[Plan], prepared: Prepared, rerun: bool, finished: Callable[[Plan, Result], None]
+) -> tuple[list[Result], int | None]:
+    """Runs plans in one process, or reads their records; see `execute_all`.
+
+    Args:
+        plans: They differ in the seed alone.
+    """
+    root = prepared.request.out.resolve()
+    for plan in plans:  # no run's seal is made before the folders of the others are there, which it closes
+        (root / plan.run_id).mkdir(parents=True, exist_ok=True)
+    shared = SharedProcess(len(plans))
+    with signals_to_all() as received, ThreadPoolExecutor(len(plans)) as pool:
+
+        def work(plan: Plan) -> Result:
+            with Guest(shared) as guest:
+                if received:
+                    raise InterruptedRun(received[0])
+                result = execute(plan, root, replace(prepared.bench(plan), start=guest.training_process), rerun)
             finished(plan, result)
             return result
 

@@ -225,7 +225,7 @@ def summarise(
 def _capture(last: Mapping[str, Any]) -> Capture | None:
     """What a worker's reports say of it, made harmless."""
     said = last.get("capture")
-    return None if said is None else Capture(state=said["state"], why=plain(said["why"]))
+    return None if said is None else Capture.model_validate({**said, "why": plain(said["why"])})
 
 
 def read_result(path: Path) -> Result:

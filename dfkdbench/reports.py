@@ -79,14 +79,20 @@ class _Form(BaseModel):
 
 
 class Capture(_Form):
-    """How rounds are submitted to the device, and why they are not captured where they are not."""
+    """How rounds are submitted to the device, and why they are not captured where they are not.
+
+    Attributes:
+        together: Runs in the same program, which share its time and memory.
+    """
 
     state: Literal["eager", "graph", "compile"]
     why: Annotated[str, Field(max_length=_ERROR_LIMIT)]
+    together: Annotated[int, Field(ge=1, le=1 << 16)] = 1
 
     def told(self) -> str:
         """In words."""
         words = {"eager": "eager", "graph": "captured as CUDA graphs", "compile": "compiled"}[self.state]
+        words += f", {self.together} runs together" if self.together > 1 else ""
         return f"{words}: {self.why}" if self.why else words
 
 

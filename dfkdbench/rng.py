@@ -59,3 +59,32 @@ class RandomStreams:
         """Puts every role's generator where it was."""
         for role, value in state.items():
             self(role).set_state(value)
+
+
+class OwnGlobals:
+    """The framework's own generators as one of several runs in a process sees them, from their present state on."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._state = self._read()
+
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        """For the block; what was there before is there again afterwards."""
+        before = self._read()
+        self._write(self._state)
+        try:
+            yield
+        finally:
+            self._state = self._read()
+            self._write(before)
+
+    def _read(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        accelerated = self._device.type == "cuda"
+        return torch.get_rng_state(), torch.cuda.get_rng_state(self._device) if accelerated else None
+
+    def _write(self, state: tuple[torch.Tensor, torch.Tensor | None]) -> None:
+        host, accelerator = state
+        torch.set_rng_state(host)
+        if accelerator is not None:
+            torch.cuda.set_rng_state(accelerator, self._device)

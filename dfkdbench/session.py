@@ -19,7 +19,7 @@ import torch
 from dfkdbench.access import explain
 from dfkdbench.assembly import Assembly
 from dfkdbench.budgets import OVER_BUDGET, OverBudgetError, over_budget
-from dfkdbench.capture import build_rounds
+from dfkdbench.capture import Rounds, build_rounds
 from dfkdbench.checkpoint import dump_tree, load_tree
 from dfkdbench.crew import ALONE, Crew, LostProcessError
 from dfkdbench.devices import prepare_torch
@@ -39,6 +39,7 @@ EXIT_ENDED_WITH_STATUS = 65
 EXIT_DISK = 74
 EXIT_CHECKPOINTED = 75
 EXIT_LOST = 76
+EXIT_CROWDED = 77
 
 
 class DivergedError(Exception):
@@ -52,7 +53,12 @@ class Session:
         real: Labelled real samples, for controls only.
         pipes: To the teachers' own process, where they have one.
         crew: The processes that do the run. The first of them alone writes, and all go by its clock.
+
+    Attributes:
+        rounds: How its rounds are run, once it has begun.
     """
+
+    rounds: Rounds
 
     def __init__(
         self,
@@ -75,23 +81,50 @@ class Session:
         self.assembly = Assembly(plan, weights, self.device, real, pipes, crew)
         self._resume()
         self._elapsed = self._seconds_before
-        self.rounds = build_rounds(self.assembly, launch.capture)
 
     def run(self) -> int:
-        """Runs to the end, to a stop signal or to a failure; returns the exit code."""
-        try:
-            self._advance_until_done()
-        except DivergedError as error:
-            return self._end("diverged", str(error))
-        except torch.OutOfMemoryError as error:
-            return self._end("out-of-memory", str(error))
-        except OverBudgetError as error:
-            return self._end(OVER_BUDGET, str(error))
+        """Runs to the end or to a stop signal; returns the exit code."""
+        self.begin(build_rounds(self.assembly, self.launch.capture))
+        while self.goes_on:
+            self.rounds.advance()
+            self.follow_up()
+        return self.conclude()
+
+    def begin(self, rounds: Rounds) -> None:
+        """Takes what runs its rounds."""
+        self.rounds = rounds
+        self._read_clock()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is a round to run."""
+        return not (self.assembly.loop.done or self._stop)
+
+    def follow_up(self) -> None:
+        """What is due after a round.
+
+        Raises:
+            DivergedError: A loss or a weight is not finite any more.
+            OverBudgetError: The budget has no more seconds.
+        """
+        self.crew.settle(self.assembly.student)
+        report_due, checkpoint_due = self._read_clock()
+        self._hand_out_snapshots()
+        self._check_seconds()
+        if report_due:
+            self._report("progress")
+            self._last_report = time.monotonic()
+        if checkpoint_due:
+            self._save_checkpoint()
+            self._last_checkpoint = time.monotonic()
+
+    def conclude(self) -> int:
+        """Leaves a checkpoint where the run was asked to stop, else what it hands out last; returns the exit code."""
         if self._stop:
             self._save_checkpoint()
             return EXIT_CHECKPOINTED
         self._hand_out_samples()
-        return self._end("finished", "")
+        return self.end("finished", "")
 
     @property
     def has_trained(self) -> bool:
@@ -101,22 +134,6 @@ class Session:
     def request_stop(self, *_: object) -> None:
         """Asks for a checkpoint and an end after the current round."""
         self._asked_to_stop = True
-
-    def _advance_until_done(self) -> None:
-        loop = self.assembly.loop
-        self._read_clock()
-        while not loop.done and not self._stop:
-            self.rounds.advance()
-            self.crew.settle(self.assembly.student)
-            report_due, checkpoint_due = self._read_clock()
-            self._hand_out_snapshots()
-            self._check_seconds()
-            if report_due:
-                self._report("progress")
-                self._last_report = time.monotonic()
-            if checkpoint_due:
-                self._save_checkpoint()
-                self._last_checkpoint = time.monotonic()
 
     def _read_clock(self) -> tuple[bool, bool]:
         """Whether a report and a checkpoint are due. Where there are several processes all learn the same."""
@@ -151,7 +168,8 @@ class Session:
         if self.crew.leads:
             write_atomically(self.folder.raw_samples, images)
 
-    def _end(self, status: str, error: str) -> int:
+    def end(self, status: str, error: str) -> int:
+        """Says how the run ended; returns the exit code."""
         if self.crew.leads if status == "finished" else self.crew.may_end():
             with suppress(DivergedError):
                 self._report("end", status=status, error=error)
@@ -244,19 +262,35 @@ def run_session(
         session = Session(plan, folder, launch, real, pipes, crew)
         signal.signal(signal.SIGTERM, session.request_stop)
         return session.run()
-    except LostProcessError:
-        traceback.print_exc()
-        return EXIT_LOST
     except Exception as error:  # whatever a plugin raises is the run's result, not the suite's crash
-        begun = session is not None and session.has_trained
-        if isinstance(error, IntegrityError | PlanError) and not begun:  # what a part sees when built or first called
-            if crew.may_end():
-                append_line(folder.reports, {"event": "refused", "error": error.message})
-            return EXIT_ENDED_WITH_STATUS
-        traceback.print_exc()
-        if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
-            return EXIT_DISK
-        status = OVER_BUDGET if isinstance(error, OverBudgetError) else "failed"
+        return end_by(error, folder, plan, session, crew)
+
+
+def end_by(error: Exception, folder: RunFolder, plan: Plan, session: Session | None, crew: Crew = ALONE) -> int:
+    """Says how an error ended a run, whose session may not be built yet; returns the exit code."""
+    if isinstance(error, LostProcessError):
+        traceback.print_exception(error)
+        return EXIT_LOST
+    if session is not None and (status := _status_of(error)):
+        try:
+            return session.end(status, str(error))
+        except Exception as another:
+            return end_by(another, folder, plan, None, crew)
+    begun = session is not None and session.has_trained
+    if isinstance(error, IntegrityError | PlanError) and not begun:  # what a part sees when built or first called
         if crew.may_end():
-            append_line(folder.reports, {"event": "end", "status": status, "error": explain(error, plan.access)[:2000]})
+            append_line(folder.reports, {"event": "refused", "error": error.message})
         return EXIT_ENDED_WITH_STATUS
+    traceback.print_exception(error)
+    if isinstance(error, RunError) or getattr(error, "errno", None) == errno.ENOSPC:
+        return EXIT_DISK
+    if crew.may_end():
+        status = _status_of(error) or "failed"
+        append_line(folder.reports, {"event": "end", "status": status, "error": explain(error, plan.access)[:2000]})
+    return EXIT_ENDED_WITH_STATUS
+
+
+def _status_of(error: Exception) -> str:
+    """Of the run that an error of its own mathematics or bounds ends; nothing for any other."""
+    kinds = {DivergedError: "diverged", torch.OutOfMemoryError: "out-of-memory", OverBudgetError: OVER_BUDGET}
+    return next((status for kind, status in kinds.items() if isinstance(error, kind)), "")

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from dfkdbench.leaving import leave
 from dfkdbench.sandbox import Policy, go_on_supervised, seal
@@ -18,12 +19,8 @@ from dfkdbench.sandbox import Policy, go_on_supervised, seal
 
 def main(root: Path, *ends: int) -> int:
     """Seals this process and runs the plan of a run folder; returns the exit code."""
-    go_on_supervised(held=(sys.stdout.fileno(), *ends))
-    launch = json.loads((root / "launch.json").read_text(encoding="utf-8"))
-    several = launch["processes"] > 1
-    in_force = seal(Policy.from_json(launch["policy"]), launch["isolation"], several)
-    say_ready(in_force)
-    if several:
+    launch, in_force = close_off(root, *ends)
+    if launch["processes"] > 1:
         from dfkdbench.lead import lead
 
         return lead(root, launch, in_force)
@@ -37,6 +34,15 @@ def main(root: Path, *ends: int) -> int:
     plan = Plan.model_validate_json(folder.plan.read_text(encoding="utf-8"))
     pipes = Pipes(*ends) if ends else None
     return run_session(folder, plan, Launch.model_validate(launch), pipes=pipes)
+
+
+def close_off(root: Path, *ends: int) -> tuple[dict[str, Any], str]:
+    """Seals this process as the launch of a run folder says; returns that, and what is in force."""
+    go_on_supervised(held=(sys.stdout.fileno(), *ends))
+    launch = json.loads((root / "launch.json").read_text(encoding="utf-8"))
+    in_force = seal(Policy.from_json(launch["policy"]), launch["isolation"], several=launch["processes"] > 1)
+    say_ready(in_force)
+    return launch, in_force
 
 
 def say_ready(isolation: str) -> None:

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO, Protocol
 
 from dfkdbench.files import write_json
 from dfkdbench.launch import Launch
@@ -29,6 +30,36 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "C
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 """For the GNU C library: a training step frees what the next one wants again. Given back to the kernel in between,
 every page is a fault, and on a CPU a step of the convolutional generator at 32 x 32 takes twice as long."""
+
+
+class Process(Protocol):
+    """What a judge has of a training process: as `subprocess.Popen`, which may be shared with other judges."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """Where it says what is in force."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, once that was asked for."""
+        ...
+
+    def poll(self) -> int | None:
+        """How it ended, or None."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """How it ended, once it has."""
+        ...
+
+    def send_signal(self, sig: int) -> None:
+        """Sends a signal."""
+        ...
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        ...
 
 
 @contextmanager
@@ -52,7 +83,7 @@ class InterruptedRun(Exception):  # noqa: N818 - a request, not an error
 @contextmanager
 def training_process(
     plan: Plan, folder: RunFolder, launch: Launch, temporary: Path, ends: tuple[int, ...] = ()
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Process]:
     """The sealed worker, or the control process on the judge's side; killed if it is still there at the end.
 
     Args:
@@ -60,9 +91,27 @@ def training_process(
     """
     write_json(folder.launch, launch.model_dump(mode="json"))
     module = "dfkdbench.worker" if plan.side == "worker" else "dfkdbench.control"
+    process = start(module, [str(folder.root), *map(str, ends)], folder, launch, temporary, ends)
+    try:
+        yield process
+    finally:
+        end(process)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def start(
+    module: str,
+    arguments: Sequence[str],
+    folder: RunFolder,
+    launch: Launch,
+    temporary: Path,
+    ends: tuple[int, ...] = (),
+) -> subprocess.Popen[bytes]:
+    """Starts a module as the training process of a run folder."""
     with folder.worker_log.open("ab") as log, on_cores(launch.cores):
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, str(folder.root), *map(str, ends)],
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -72,12 +121,6 @@ def training_process(
             cwd=folder.scratch,
             start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        end(process)
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 @contextmanager
@@ -94,7 +137,7 @@ def on_cores(cores: Collection[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: Process) -> None:
     """Ends a training process where it is still there, and all that it started."""
     if process.poll() is None:
         process.send_signal(END_ALL)
@@ -119,7 +162,7 @@ def training_environment(scratch: Path, temporary: Path, threads: int) -> dict[s
     }
 
 
-def first_line(process: subprocess.Popen[bytes]) -> str:
+def first_line(process: Process) -> str:
     """What the process says is in force, before any plugin could speak; empty when it died first."""
     if process.stdout is None:
         return ""
@@ -127,7 +170,7 @@ def first_line(process: subprocess.Popen[bytes]) -> str:
 
 
 @contextmanager
-def signals_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+def signals_to(process: Process) -> Iterator[list[int]]:
     """Passes SIGINT and SIGTERM on as a request to checkpoint; a second one ends the process.
 
     Only the main thread gets signals. In another one this holds inside of the main thread's `signals_to_all`.

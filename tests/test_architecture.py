@@ -182,12 +182,13 @@ def modules_after(code: str) -> set[str]:
 
 def test_worker__imports_nothing_heavy_before_the_seal() -> None:
     heavy = {"torch", "numpy", "pydantic", "pluggy", "click", "safetensors"}
-    assert not heavy & modules_after("import dfkdbench.worker, dfkdbench.teacherprocess")
+    assert not heavy & modules_after("import dfkdbench.worker, dfkdbench.together, dfkdbench.teacherprocess")
 
 
 def test_worker__never_imports_data_sets_or_the_judge() -> None:
     loaded = modules_after(
-        "import dfkdbench.worker, dfkdbench.teacherprocess, dfkdbench.session, dfkdbench.loop, dfkdbench.registry"
+        "import dfkdbench.worker, dfkdbench.teacherprocess, dfkdbench.session, dfkdbench.lockstep, dfkdbench.loop, "
+        "dfkdbench.registry"
     )
     assert "torch" in loaded
     assert {name for name in loaded if name.startswith("dfkdbench.datasets")} <= {

@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ from dfkdbench.budgets import OverBudgetError
 from dfkdbench.capture import (
     LONGEST_ROUND,
     WARM_UP,
+    Lane,
     RecordedRounds,
-    Trial,
+    build_common_rounds,
     build_rounds,
-    first_difference,
     in_short,
     why_eager,
 )
@@ -40,8 +40,10 @@ from dfkdbench.plan import Plan
 from dfkdbench.recipe import Phase
 from dfkdbench.registry import load_registry
 from dfkdbench.reports import Capture
+from dfkdbench.rng import OwnGlobals
 from dfkdbench.shortcuts import SHORTCUTS, use_shortcuts
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
+from dfkdbench.trial import Trial, first_difference
 from dfkdbench.workerprocess import training_environment
 
 ROUNDS = WARM_UP + 3
@@ -82,6 +84,14 @@ class TapeRecorder:
 
     def __init__(self, breaks: bool = False, waits: bool = False) -> None:
         self.breaks, self.waits = breaks, waits
+        self.recorded = 0
+
+    def beside(self, runs: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        def run_all() -> None:
+            for run in runs:
+                run()
+
+        return run_all
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -95,6 +105,7 @@ class TapeRecorder:
             run()
         if self.breaks:
             raise RuntimeError("operation not permitted\nand more")
+        self.recorded += 1
         return tape.repeat
 
 
@@ -115,7 +126,7 @@ def planned(plugin: str, settings: tuple[str, ...] = (), **more: Any) -> Plan:
 def recorded(plan: Plan, recorder: TapeRecorder | None = None) -> Iterator[tuple[Assembly, RecordedRounds]]:
     torch.manual_seed(0)
     with untrained_assembly(plan) as assembly:
-        yield assembly, RecordedRounds(assembly, assembly.loop, recorder or TapeRecorder())
+        yield assembly, RecordedRounds([Lane(assembly)], recorder or TapeRecorder())
 
 
 def state_of(assembly: Assembly) -> dict[str, Any]:
@@ -148,8 +159,144 @@ def test_rounds__captured_ones_leave_every_part_as_eager_ones(plugin: str) -> No
     with recorded(plan) as (assembly, rounds):
         for _ in range(ROUNDS):
             rounds.advance()
-        assert rounds.capture.model_dump() == {"state": "graph", "why": ""}
+        assert rounds.capture.model_dump() == {"state": "graph", "why": "", "together": 1}
         assert first_difference(eager(plan, ROUNDS), state_of(assembly)) == ""
+
+
+def lanes_of(stack: ExitStack, plans: Sequence[Plan]) -> list[Lane]:
+    """Runs in this process, each with random numbers of the framework of its own."""
+    lanes = []
+    for plan in plans:
+        randomness = OwnGlobals(torch.device("cpu"))
+        with randomness.in_force():
+            torch.manual_seed(0)
+            lanes.append(Lane(stack.enter_context(untrained_assembly(plan)), randomness.in_force))
+    return lanes
+
+
+def own_state(lane: Lane) -> dict[str, Any]:
+    with lane.own():
+        return state_of(lane.assembly)
+
+
+def of_two_seeds(plugin: str, **more: Any) -> list[Plan]:
+    return [planned(plugin, seeds=(seed,), **more) for seed in (0, 1)]
+
+
+@pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
+def working_type(request: pytest.FixtureRequest) -> Iterator[None]:
+    torch.set_default_dtype(request.param)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("working_type")
+@pytest.mark.parametrize("captured", [True, False], ids=["captured", "eager"])
+@pytest.mark.parametrize("plugin", ["dafl", "rdskd", "zskt"])
+def test_rounds__of_several_runs_leave_each_as_its_own(plugin: str, captured: bool) -> None:
+    plans = of_two_seeds(plugin, replay="bank" if plugin == "rdskd" else None)
+    with ExitStack() as stack:
+        lanes = lanes_of(stack, plans)
+        rounds = RecordedRounds(lanes, TapeRecorder()) if captured else build_common_rounds(lanes, "off")
+        for _ in range(ROUNDS):
+            rounds.advance()
+        assert (rounds.capture.state, rounds.capture.together) == ("graph" if captured else "eager", 2)
+        for plan, lane in zip(plans, lanes, strict=True):
+            assert lane.assembly.student.state_dict()["fc.weight"].dtype == torch.get_default_dtype()
+            assert first_difference(eager(plan, ROUNDS), own_state(lane)) == ""
+
+
+def test_rounds__of_those_that_are_left_are_captured_anew() -> None:
+    plans = of_two_seeds("dafl")
+    with ExitStack() as stack:
+        lanes = lanes_of(stack, plans)
+        recorder = TapeRecorder()
+        rounds = RecordedRounds(lanes, recorder)
+        for _ in range(ROUNDS):
+            rounds.advance()
+        left = own_state(lanes[0])
+        rounds.keep(lanes[1:])
+        for _ in range(ROUNDS):
+            rounds.advance()
+        assert recorder.recorded == 2
+        assert rounds.capture.model_dump() == {"state": "graph", "why": "", "together": 2}
+        assert first_difference(left, {**own_state(lanes[0]), "means": left["means"]}) == ""
+        expected = eager(plans[1], 2 * ROUNDS)
+        assert first_difference(expected, own_state(lanes[1])) == ""
+
+
+def test_rounds__of_runs_in_different_phases_are_eager_until_they_are_in_one() -> None:
+    plans = []
+    for plan in of_two_seeds("deepinversion", pair="resnet_s:resnet_xs"):
+        first, second = plan.phases
+        plans.append(plan.model_copy(update={"phases": (first.model_copy(update={"rounds": 2}), second)}))
+    with ExitStack() as stack:
+        lanes = lanes_of(stack, plans)
+        with lanes[1].own():
+            lanes[1].loop.advance()
+        recorder = TapeRecorder()
+        rounds = RecordedRounds(lanes, recorder)
+        recorded_after = []
+        for _ in range(2 + WARM_UP + 1):
+            rounds.advance()
+            recorded_after.append(recorder.recorded)
+        assert recorded_after == [0] * (2 + WARM_UP) + [1]
+        for plan, lane, before in zip(plans, lanes, (0, 1), strict=True):
+            assert first_difference(eager(plan, before + 2 + WARM_UP + 1), own_state(lane)) == ""
+
+
+def test_rounds__that_draw_numbers_of_the_framework_are_captured_alone_and_not_together() -> None:
+    plans = of_two_seeds("dafl")
+    with ExitStack() as stack:
+        lanes = lanes_of(stack, plans)
+        for lane in lanes:
+            draw_for_all(lane.assembly.generator)
+        rounds = RecordedRounds(lanes, TapeRecorder())
+        for _ in range(ROUNDS):
+            rounds.advance()
+        assert rounds.capture.state == "eager"
+        assert "draws the framework's own random numbers" in rounds.capture.why
+        with lanes[0].own():
+            mine = torch.get_rng_state()
+        with lanes[1].own():
+            assert torch.equal(mine, torch.get_rng_state())
+
+
+def draw_for_all(generator: Any) -> None:
+    fit = generator.fit
+
+    def drawing(objective: Any, steps: int) -> None:
+        torch.rand(())
+        fit(objective, steps)
+
+    generator.fit = drawing
+
+
+def test_rounds__of_several_runs_end_one_that_is_over_its_budget_alone() -> None:
+    plans = of_two_seeds("dafl")
+    with untrained_assembly(plans[0]) as assembly:
+        assembly.loop.advance()
+        queries = assembly.meter.teacher_queries
+    budget = plans[0].budget.model_copy(update={"teacher_queries": ROUNDS * queries})
+    plans[0] = plans[0].model_copy(update={"budget": budget})
+    ended: list[OverBudgetError] = []
+
+    @contextmanager
+    def ending() -> Iterator[None]:
+        try:
+            yield
+        except OverBudgetError as error:
+            ended.append(error)
+
+    with ExitStack() as stack:
+        first, second = lanes_of(stack, plans)
+        rounds = RecordedRounds([first._replace(own=ending), second], TapeRecorder())
+        for _ in range(ROUNDS):
+            rounds.advance()
+        assert not ended
+        rounds.advance()
+        assert len(ended) == 1
+        assert first_difference(eager(plans[1], ROUNDS + 1), own_state(second)) == ""
 
 
 def test_rounds__go_on_from_a_checkpoint(tmp_path: Path) -> None:
@@ -345,6 +492,7 @@ from dfkdbench.capture import build_rounds
 from dfkdbench.registry import load_registry
 from dfkdbench.reports import Capture
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
+from dfkdbench.trial import Trial, first_difference
 
 torch.set_default_dtype(torch.float64)
 settings = ("batch_size=4", "generator.channels=[8,8,8]")

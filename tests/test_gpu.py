@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import torch
@@ -11,13 +11,16 @@ import torch
 import dfkdbench
 from dfkdbench.assembly import Assembly
 from dfkdbench.bench import Request
-from dfkdbench.capture import WARM_UP, Trial, build_rounds, first_difference
+from dfkdbench.capture import WARM_UP, Lane, build_common_rounds, build_rounds
 from dfkdbench.checkpoint import load_tree, save_tree
 from dfkdbench.devices import prepare_torch
 from dfkdbench.loop import ImageObjective
+from dfkdbench.plan import Plan
 from dfkdbench.registry import load_registry
+from dfkdbench.rng import OwnGlobals
 from dfkdbench.shortcuts import SHORTCUTS
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
+from dfkdbench.trial import Trial, first_difference
 
 pytestmark = [
     pytest.mark.gpu,
@@ -63,9 +66,13 @@ def test_run__by_two_processes_on_a_device_each(tmp_path, pair):
 def assembled(plugin: str, *settings: str) -> Iterator[Assembly]:
     prepare_torch(torch.device("cuda"), 1, SHORTCUTS)
     torch.manual_seed(0)
-    request = Request(plugin=plugin, dataset="digits", budget="smoke", device="cuda", settings=settings)
-    with untrained_assembly(plan_untrained(load_registry(), request)) as assembly:
+    with untrained_assembly(untrained_plan(plugin, 0, *settings)) as assembly:
         yield assembly
+
+
+def untrained_plan(plugin: str, seed: int, *settings: str) -> Plan:
+    request = Request(plugin=plugin, dataset="digits", budget="smoke", device="cuda", settings=settings, seeds=(seed,))
+    return plan_untrained(load_registry(), request)
 
 
 GRAPHS = {
@@ -84,7 +91,7 @@ def test_graph__leaves_every_part_as_eager_rounds(plugin):
             for _ in range(WARM_UP + 4):
                 rounds.advance()
             states.append(Trial(assembly).state)
-    assert rounds.capture.model_dump() == {"state": "graph", "why": ""}
+    assert rounds.capture.model_dump() == {"state": "graph", "why": "", "together": 1}
     assert first_difference(*states) == ""
 
 
@@ -122,6 +129,32 @@ def test_graph__goes_on_from_a_checkpoint(tmp_path):
         assert rounds.capture.state == "graph"
         states.append(Trial(assembly).state)
     assert first_difference(*states) == ""
+
+
+def test_graph__of_several_runs_leaves_each_as_its_own():
+    """Each run's round is a branch of the graph."""
+    device = torch.device("cuda")
+    plans = [untrained_plan("dafl", seed) for seed in (0, 1, 2)]
+
+    def states_after(rounds_of, chosen):
+        with ExitStack() as stack:
+            lanes = []
+            for plan in chosen:
+                torch.manual_seed(0)
+                lanes.append(Lane(stack.enter_context(untrained_assembly(plan)), OwnGlobals(device).in_force))
+            rounds = rounds_of(lanes)
+            for _ in range(WARM_UP + 4):
+                rounds.advance()
+            return rounds.capture, [Trial(lane.assembly).state for lane in lanes]
+
+    prepare_torch(device, 1, SHORTCUTS)
+    capture, together = states_after(lambda lanes: build_common_rounds(lanes, "graph"), plans)
+    assert capture.model_dump() == {"state": "graph", "why": "", "together": 3}
+    for plan, state in zip(plans, together, strict=True):
+        _, (alone,) = states_after(lambda lanes: build_common_rounds(lanes, "off"), [plan])
+        for own in ("global_rng", "cuda_rng"):
+            del state[own], alone[own]
+        assert first_difference(alone, state) == ""
 
 
 def test_graph__what_breaks_a_capture_off_leaves_no_trace(monkeypatch):

@@ -100,7 +100,7 @@ def test_json__one_object_a_seed_with_every_promised_field(finished):
     assert all(0 <= result["accuracy_final"] <= result["accuracy_oracle"] <= 100 for result in results)
     assert results[0]["student_sha256"] != results[1]["student_sha256"]
     assert results[0]["student_samples"] == results[0]["teacher_queries"] == 2560
-    assert results[0]["capture"] == {"state": "eager", "why": "there is no CUDA device"}
+    assert results[0]["capture"] == {"state": "eager", "why": "there is no CUDA device", "together": 1}
 
 
 def test_figures__of_the_student_and_of_the_images(finished):

@@ -62,6 +62,11 @@ if TYPE_CHECKING:
     help="Runs side by side, on one device but cores of their own; auto: as many as the cores are enough for.",
 )
 @click.option(
+    "--together",
+    is_flag=True,
+    help="All seeds in one process, a round of each at a time; on a GPU as one captured program where it is the same.",
+)
+@click.option(
     "--processes",
     default=1,
     show_default=True,
@@ -110,6 +115,7 @@ def run(
     config: Path | None,
     observers: tuple[str, ...],
     jobs: str,
+    together: bool,
     plain: bool,
     dry_run: bool,
     rerun: bool,
@@ -128,15 +134,17 @@ def run(
 
     if given["processes"] > 1 and jobs != "1":
         raise ConfigError("--jobs puts runs side by side, and --processes has several do one. Give one of the two.")
+    if together:
+        _check_alone(jobs, given)
     console = Console()
     common = {**given, "seeds": parse_seeds(seeds), "teacher_count": teachers, "config_file": config}
     common["shortcuts"] = () if plain else tuple(SHORTCUTS)
-    planned = _prepare_all([Request(plugin=plugin, **common) for plugin in dict.fromkeys(plugins)], console)
+    planned = _prepare_all([Request(plugin=plugin, **common) for plugin in dict.fromkeys(plugins)], console, together)
     if dry_run:
         _print_plans(planned, console, as_json)
         return
     with observing(load_registry().manager, observers):
-        results, interrupted = _execute_all(planned, console, rerun, jobs)
+        results, interrupted = _execute_all(planned, console, rerun, jobs, together)
     if as_json:
         click.echo(json.dumps([result.model_dump(mode="json") for result in results], indent=2))
     elif results:
@@ -147,15 +155,36 @@ def run(
         sys.exit(1)
 
 
-def _prepare_all(requests: list[Request], console: Console) -> list[tuple[list[Plan], Prepared]]:
+def _check_alone(jobs: str, given: dict[str, Any]) -> None:
+    """Refuses what --together can't have beside it.
+
+    Raises:
+        ConfigError: It was given.
+    """
+    beside = {
+        f"--jobs {jobs}, which gives each run a process of its own": jobs != "1",
+        f"--processes {given['processes']}, which has several do each run": given["processes"] > 1,
+        "--isolation in-process, which has no process for them": given["isolation"] == "in-process",
+        "--capture compile, which is for one run a process": given["capture"] == "compile",
+    }
+    for option, was_given in beside.items():
+        if was_given:
+            raise ConfigError(f"--together runs all seeds in one sealed process, and can't be had with {option}.")
+
+
+def _prepare_all(requests: list[Request], console: Console, together: bool) -> list[tuple[list[Plan], Prepared]]:
     """Plans of every request, before anything runs; of several, those that are refused are told and left out."""
     from dfkdbench.bench import prepare
+    from dfkdbench.sharedprocess import check_together
 
     planned = []
     for request in requests:
         try:
             prepared = prepare(request, console)
-            planned.append(([prepared.plan(seed) for seed in request.seeds], prepared))
+            plans = [prepared.plan(seed) for seed in request.seeds]
+            if together and len(plans) > 1:
+                check_together(plans[0])
+            planned.append((plans, prepared))
         except PlanError as refusal:
             if len(requests) == 1:
                 raise
@@ -164,13 +193,13 @@ def _prepare_all(requests: list[Request], console: Console) -> list[tuple[list[P
 
 
 def _execute_all(
-    planned: list[tuple[list[Plan], Prepared]], console: Console, rerun: bool, jobs: str
+    planned: list[tuple[list[Plan], Prepared]], console: Console, rerun: bool, jobs: str, together: bool
 ) -> tuple[list[Result], int | None]:
     """Runs every request's plans; stops at a signal."""
     results: list[Result] = []
     for plans, prepared in planned:
         console.introduce(plans[0], prepared)
-        done, interrupted = _execute(plans, prepared, console, rerun, jobs)
+        done, interrupted = _execute(plans, prepared, console, rerun, jobs, together)
         results += done
         if interrupted is not None:
             return results, interrupted
@@ -178,13 +207,15 @@ def _execute_all(
 
 
 def _execute(
-    plans: list[Plan], prepared: Prepared, console: Console, rerun: bool, jobs: str
+    plans: list[Plan], prepared: Prepared, console: Console, rerun: bool, jobs: str, together: bool
 ) -> tuple[list[Result], int | None]:
     """Runs the plans; what is finished is kept when a signal comes."""
-    from dfkdbench.cli.sidebyside import execute_side_by_side
+    from dfkdbench.cli.sidebyside import execute_in_one_process, execute_side_by_side
     from dfkdbench.parallel import choose_places
     from dfkdbench.workerprocess import InterruptedRun
 
+    if together and len(plans) > 1:
+        return execute_in_one_process(plans, prepared, console, rerun)
     places = choose_places(jobs, prepared.request.threads, plans[0].input.image_size, prepared.device)
     if len(places) > 1:
         return execute_side_by_side(plans, prepared, places, console, rerun)

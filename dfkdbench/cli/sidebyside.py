@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.progress import TaskID
@@ -10,7 +10,7 @@ from rich.progress import TaskID
 from dfkdbench.bench import Prepared
 from dfkdbench.cli.console import Console, bars
 from dfkdbench.hookspecs import hookimpl
-from dfkdbench.parallel import Place, execute_all
+from dfkdbench.parallel import Place, execute_all, execute_together
 from dfkdbench.plan import Plan
 from dfkdbench.records import Result
 
@@ -71,16 +71,31 @@ def execute_side_by_side(
     plans: list[Plan], prepared: Prepared, places: Sequence[Place], console: Console, rerun: bool
 ) -> tuple[list[Result], int | None]:
     """Runs plans side by side and shows how far they are; see `dfkdbench.parallel.execute_all`."""
-    root = prepared.request.out.resolve()
     console(f"jobs     {len(places)} at a time, {places[0].threads} thread(s) each")
+    return _watch(plans, prepared, console, lambda told: execute_all(plans, prepared, places, rerun, told))
+
+
+def execute_in_one_process(
+    plans: list[Plan], prepared: Prepared, console: Console, rerun: bool
+) -> tuple[list[Result], int | None]:
+    """Runs plans in one process and shows how far they are; see `dfkdbench.parallel.execute_together`."""
+    console(f"together {len(plans)} runs in one process")
+    return _watch(plans, prepared, console, lambda told: execute_together(plans, prepared, rerun, told))
+
+
+def _watch(
+    plans: list[Plan],
+    prepared: Prepared,
+    console: Console,
+    execute: Callable[[Callable[[Plan, Result], None]], tuple[list[Result], int | None]],
+) -> tuple[list[Result], int | None]:
+    root = prepared.request.out.resolve()
     watching = SideBySide(plans, console)
     manager = prepared.registry.manager
     manager.register(watching, name="side by side")
     try:
         with watching:
-            results, exit_code = execute_all(
-                plans, prepared, places, rerun, lambda plan, result: console.finished(result, root / plan.run_id)
-            )
+            results, exit_code = execute(lambda plan, result: console.finished(result, root / plan.run_id))
     finally:
         manager.unregister(watching)
     if exit_code is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dfkdbench.sandbox.errors import SandboxError
 from dfkdbench.sandbox.landlock import abi_version
-from dfkdbench.sandbox.policy import Policy, expand
+from dfkdbench.sandbox.policy import Policy, expand, union
 from dfkdbench.sandbox.privileges import die_with_parent
 from dfkdbench.sandbox.scratch import scratch_environment
 from dfkdbench.sandbox.seal import HIGH_PORTS, seal
@@ -30,5 +30,6 @@ __all__ = [
     "go_on_supervised",
     "scratch_environment",
     "seal",
+    "union",
     "worker_policy",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -51,6 +51,18 @@ class Policy:
             return cls(**{name: tuple(Path(path) for path in paths) for name, paths in json.loads(text).items()})
         except (ValueError, TypeError, AttributeError) as error:
             raise SandboxError(f"Not a policy: expected an object with {', '.join(sorted(names))}; {error}.") from error
+
+
+def union(policies: Sequence[Policy]) -> Policy:
+    """What any of the policies leaves open, and nothing else. For expanded ones: one's gaps are not the others'.
+
+    Raises:
+        SandboxError: While one still names protected paths.
+    """
+    if any(policy.protected for policy in policies):
+        raise SandboxError("Policies that name protected paths have no union. Take those that expand(policy) gives.")
+    names = [field.name for field in fields(Policy)]
+    return Policy(**{name: resolved(path for each in policies for path in getattr(each, name)) for name in names})
 
 
 def expand(policy: Policy) -> Policy:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dfkdbench.sandbox import Policy, SandboxError, expand
+from dfkdbench.sandbox import Policy, SandboxError, expand, union
 
 
 @pytest.fixture
@@ -117,3 +117,31 @@ def test_policy__does_not_hand_over_protected_paths() -> None:
 def test_policy__refuses_other_text(text: str) -> None:
     with pytest.raises(SandboxError, match="Not a policy: expected an object with devices, listed, protected, read"):
         Policy.from_json(text)
+
+
+def test_union__opens_what_each_opens_and_keeps_the_gaps_of_all(tree: Path) -> None:
+    runs = {name: tree / name for name in ("a", "b", "c")}
+    for run in runs.values():
+        (run / "scratch").mkdir(parents=True, exist_ok=True)
+        (run / "result.json").touch()
+    apart = [
+        expand(
+            Policy(
+                (tree, runs[name] / "scratch"),
+                (runs[name] / "scratch",),
+                protected=(*others, runs[name] / "result.json"),
+            )
+        )
+        for name in ("a", "b")
+        for others in [[run for other, run in runs.items() if other != name]]
+    ]
+    both = union(apart)
+    assert {*both.read} == {*apart[0].read, *apart[1].read}
+    assert both.write == (runs["a"] / "scratch", runs["b"] / "scratch")
+    closed = [runs["c"], *(run / "result.json" for run in runs.values())]
+    assert not [path for path in (*both.read, *both.write) if any(place.is_relative_to(path) for place in closed)]
+
+
+def test_union__takes_no_policy_that_names_protected_paths(tree: Path) -> None:
+    with pytest.raises(SandboxError, match="no union"):
+        union([Policy((tree,)), Policy((tree,), protected=(tree / "a",))])
