@@ -158,8 +158,8 @@ def test_together__one_that_ends_early_does_not_stop_the_others(
     made, launch = folders(tmp_path / "together", "dafl", (0, 1, 2))
     begin = Session.begin
 
-    def begin_spoilt(self: Session, rounds: Any) -> None:
-        begin(self, rounds)
+    def begin_spoilt(self: Session, *given: Any) -> None:
+        begin(self, *given)
         if self.plan.seed == 1:
             spoilt_round(self)
 
