@@ -119,7 +119,7 @@ def test_together__every_run_hands_out_what_it_hands_out_alone(plugin: str, tmp_
     assert student_of(made[0]) != student_of(made[1])
 
 
-def test_together__random_numbers_of_the_framework_are_each_runs_own(
+def test_together__random_numbers_of_the_framework_are_each_runs_own_and_in_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[int, list[float]] = {}
@@ -131,8 +131,15 @@ def test_together__random_numbers_of_the_framework_are_each_runs_own(
 
     monkeypatch.setattr(StandardLoop, "run_round", drawing)
     made, launch = folders(tmp_path / "together", "dafl")
-    together(made, launch)
-    both = list(drawn.values())
+    with monkeypatch.context() as stopping:
+        follow_up = Session.follow_up
+        stopping.setattr(Session, "follow_up", lambda session: (session.request_stop(), follow_up(session)))
+        assert together(made, launch) == EXIT_CHECKPOINTED
+    before = list(drawn.values())
+    drawn.clear()
+    assert together(made, launch) == EXIT_FINISHED
+    both = [first + later for first, later in zip(before, drawn.values(), strict=True)]
+    assert [len(numbers) for numbers in before] == [1, 1]
     drawn.clear()
     apart, _ = folders(tmp_path / "apart", "dafl")
     for folder in apart:
