@@ -133,8 +133,15 @@ def test_together__random_numbers_of_the_framework_are_each_runs_own_and_in_its_
     made, launch = folders(tmp_path / "together", "dafl")
     with monkeypatch.context() as stopping:
         follow_up = Session.follow_up
-        stopping.setattr(Session, "follow_up", lambda session: (session.request_stop(), follow_up(session)))
-        assert together(made, launch) == EXIT_CHECKPOINTED
+
+        def follow_up_and_die(self: Session) -> None:
+            follow_up(self)
+            if self.plan.seed == 1:
+                raise SystemExit
+
+        stopping.setattr(Session, "follow_up", follow_up_and_die)
+        with pytest.raises(SystemExit):
+            together(made, launch.model_copy(update={"checkpoint_seconds": 0.0}))
     before = list(drawn.values())
     drawn.clear()
     assert together(made, launch) == EXIT_FINISHED
