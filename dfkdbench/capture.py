@@ -16,7 +16,7 @@ from dfkdbench.meter import Tally
 from dfkdbench.plan import Plan
 from dfkdbench.reports import Capture
 from dfkdbench.shortcuts import SHORTCUTS, is_taken
-from dfkdbench.trial import Trial, copy_of, first_difference, undo_all
+from dfkdbench.trial import Trial, first_difference, parts_of, undo_all
 
 WARM_UP = 2
 """Rounds of a phase before one is captured: optimisers make their moments, and libraries choose their kernels."""
@@ -70,10 +70,12 @@ class Lane(NamedTuple):
     Attributes:
         own: Makes the block for what concerns this run alone. Where several are run it has the run's own random
             numbers of the framework, and an error ends that run and no other.
+        guarded: The same for what draws no numbers.
     """
 
     assembly: Assembly
     own: Callable[[], AbstractContextManager[object]] = nullcontext
+    guarded: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def loop(self) -> Loop:
@@ -139,8 +141,8 @@ class RecordedRounds:
     @property
     def capture(self) -> Capture:
         """How the phases so far were run. With several, `why` names those that stayed eager."""
-        several = len(self._lanes[0].assembly.parts.phases) > 1
-        reasons = [f"{phase}: {why}" if several else why for phase, why in self._refused.items()]
+        phases = self._lanes[0].assembly.parts.phases
+        reasons = [f"{phase}: {why}" if len(phases) > 1 else why for phase, why in self._refused.items()]
         if not self._captured and not reasons:
             reasons = [f"the first {WARM_UP} rounds of a start are never captured"]
         why = "; ".join(reasons)[:_LONGEST_REASON]
@@ -164,11 +166,11 @@ class RecordedRounds:
             _advance_each(self._lanes)
             return
         for lane, amounts in zip(self._lanes, self._program.amounts, strict=True):
-            with lane.own():
+            with lane.guarded():
                 lane.assembly.meter.count(*amounts)
         self._program.repeat()
         for lane, loop in zip(self._lanes, self._loops, strict=True):
-            with lane.own():
+            with lane.guarded():
                 loop.count_round()
 
     def _enter_phase(self, phase: str) -> None:
@@ -201,7 +203,7 @@ class RecordedRounds:
             before = [meter.tally() for meter in meters]
             with self._recorder.watch():
                 run()
-            expected.append([_state_of(lane) for lane in self._lanes])
+            expected.append([parts_of(lane.assembly) for lane in self._lanes])
             done.append([_beyond(meter.tally(), earlier) for meter, earlier in zip(meters, before, strict=True)])
         if done[0] != done[1]:
             raise NotCapturedError("rounds spend or report different amounts")
@@ -213,7 +215,7 @@ class RecordedRounds:
         for states in expected:
             repeat()
             for state, lane in zip(states, self._lanes, strict=True):
-                if name := first_difference(state, _state_of(lane)):
+                if name := first_difference(state, parts_of(lane.assembly)):
                     raise NotCapturedError(
                         f"a captured round leaves another {name} than an eager one: it is counted on the host, made "
                         "anew in each round, or not the same twice"
@@ -280,12 +282,6 @@ def _advance_each(lanes: Sequence[Lane]) -> None:
 
 def _standard_loops(lanes: Sequence[Lane]) -> list[StandardLoop]:
     return [lane.loop for lane in lanes if isinstance(lane.loop, StandardLoop)]
-
-
-def _state_of(lane: Lane) -> dict[str, Any]:
-    """A copy of what the parts hold; loop and meter count for themselves."""
-    held = lane.assembly.state_dict()
-    return {name: copy_of(tree) for name, tree in held.items() if name not in ("loop", "meter")}
 
 
 def _common(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from dfkdbench.capture import Lane, build_common_rounds
+from dfkdbench.capture import Lane, Rounds, build_common_rounds
 from dfkdbench.launch import Launch
 from dfkdbench.plan import Plan
 from dfkdbench.rng import OwnGlobals
@@ -68,35 +68,45 @@ class Member:
     @property
     def lane(self) -> Lane:
         """The run as rounds see it."""
-        return Lane(self.session.assembly, self.own)
+        return Lane(self.session.assembly, self.own, self.guarded)
 
     @contextmanager
-    def own(self) -> Iterator[None]:
-        """With the run's own random numbers of the framework; what fails within ends this run alone.
+    def guarded(self) -> Iterator[None]:
+        """What fails within ends this run alone.
 
         Raises:
             CrowdedError: The device has no more memory, and other runs have taken of it.
         """
         try:
-            with self._globals.in_force():
-                yield
+            yield
         except Exception as error:  # whatever a plugin raises is the run's result
             self.end_by(error)
+
+    @contextmanager
+    def own(self) -> Iterator[None]:
+        """As `guarded`, with the run's own random numbers of the framework."""
+        with self.guarded(), self._globals.in_force():
+            yield
 
     def end_by(self, error: Exception) -> None:
         """Ends the run by an error, unless it has ended.
 
         Raises:
-            CrowdedError: As `own`.
+            CrowdedError: As `guarded`.
         """
         if self._crowded and isinstance(error, torch.OutOfMemoryError):
             raise CrowdedError(str(error)) from error
         if self.exit_code is None:
             self.exit_code = end_by(error, self.folder, self.plan, self._session)
 
+    def begin(self, rounds: Rounds) -> None:
+        """Begins with rounds that are run for all."""
+        self.session.begin(rounds, self._globals.in_force)
+        self.conclude_if_done()
+
     def follow_up(self) -> None:
         """What is due after a round, and the end where that was the last."""
-        with self.own():
+        with self.guarded():
             self.session.follow_up()
         self.conclude_if_done()
 
@@ -134,8 +144,7 @@ def _advance_until_all_ended(members: Sequence[Member], capture: str) -> None:
     signal.signal(signal.SIGTERM, lambda number, _frame: requests.append(number))
     rounds = build_common_rounds([member.lane for member in going], capture)
     for member in going:
-        member.session.begin(rounds)
-        member.conclude_if_done()
+        member.begin(rounds)
     while going := _going(going):
         rounds.keep([member.lane for member in going])
         try:

@@ -67,15 +67,21 @@ class OwnGlobals:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._state = self._read()
+        self._inside = False
 
     @contextlib.contextmanager
     def in_force(self) -> Iterator[None]:
         """For the block; what was there before is there again afterwards."""
+        if self._inside:
+            yield
+            return
         before = self._read()
         self._write(self._state)
+        self._inside = True
         try:
             yield
         finally:
+            self._inside = False
             self._state = self._read()
             self._write(before)
 

@@ -11,7 +11,8 @@ import resource
 import signal
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -90,9 +91,9 @@ class Session:
             self.follow_up()
         return self.conclude()
 
-    def begin(self, rounds: Rounds) -> None:
-        """Takes what runs its rounds."""
-        self.rounds = rounds
+    def begin(self, rounds: Rounds, own: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
+        """Takes what runs its rounds, and the block in which the framework's random numbers are the run's own."""
+        self.rounds, self._own = rounds, own
         self._read_clock()
 
     @property
@@ -209,8 +210,10 @@ class Session:
 
     def _save_checkpoint(self) -> None:
         self._report("progress")
+        with self._own():
+            held = self.assembly.state_dict()
         state = {
-            "assembly": self.assembly.state_dict(),
+            "assembly": held,
             "snapshots": self._snapshots,
             "seconds": self._elapsed,
         }

@@ -36,6 +36,12 @@ def undo_all(trials: Sequence[Trial]) -> None:
         trial.undo()
 
 
+def parts_of(assembly: Assembly) -> dict[str, Any]:
+    """A copy of what the parts hold; loop and meter count for themselves."""
+    held = assembly.state_dict()
+    return {name: copy_of(tree) for name, tree in held.items() if name not in ("loop", "meter")}
+
+
 def copy_of(tree: Any) -> Any:
     """A tree of state with tensors of its own, in their layouts."""
     if isinstance(tree, Tensor):

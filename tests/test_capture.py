@@ -290,7 +290,7 @@ def test_rounds__of_several_runs_end_one_that_is_over_its_budget_alone() -> None
 
     with ExitStack() as stack:
         first, second = lanes_of(stack, plans)
-        rounds = RecordedRounds([first._replace(own=ending), second], TapeRecorder())
+        rounds = RecordedRounds([first._replace(guarded=ending), second], TapeRecorder())
         for _ in range(ROUNDS):
             rounds.advance()
         assert not ended

@@ -119,7 +119,7 @@ def test_together__every_run_hands_out_what_it_hands_out_alone(plugin: str, tmp_
     assert student_of(made[0]) != student_of(made[1])
 
 
-def test_together__random_numbers_of_the_framework_are_each_runs_own(
+def test_together__random_numbers_of_the_framework_are_each_runs_own_and_in_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[int, list[float]] = {}
@@ -131,8 +131,22 @@ def test_together__random_numbers_of_the_framework_are_each_runs_own(
 
     monkeypatch.setattr(StandardLoop, "run_round", drawing)
     made, launch = folders(tmp_path / "together", "dafl")
-    together(made, launch)
-    both = list(drawn.values())
+    with monkeypatch.context() as stopping:
+        follow_up = Session.follow_up
+
+        def follow_up_and_die(self: Session) -> None:
+            follow_up(self)
+            if self.plan.seed == 1:
+                raise SystemExit
+
+        stopping.setattr(Session, "follow_up", follow_up_and_die)
+        with pytest.raises(SystemExit):
+            together(made, launch.model_copy(update={"checkpoint_seconds": 0.0}))
+    before = list(drawn.values())
+    drawn.clear()
+    assert together(made, launch) == EXIT_FINISHED
+    both = [first + later for first, later in zip(before, drawn.values(), strict=True)]
+    assert [len(numbers) for numbers in before] == [1, 1]
     drawn.clear()
     apart, _ = folders(tmp_path / "apart", "dafl")
     for folder in apart:
@@ -158,8 +172,8 @@ def test_together__one_that_ends_early_does_not_stop_the_others(
     made, launch = folders(tmp_path / "together", "dafl", (0, 1, 2))
     begin = Session.begin
 
-    def begin_spoilt(self: Session, rounds: Any) -> None:
-        begin(self, rounds)
+    def begin_spoilt(self: Session, *given: Any) -> None:
+        begin(self, *given)
         if self.plan.seed == 1:
             spoilt_round(self)
 
