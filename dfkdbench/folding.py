@@ -61,6 +61,11 @@ class FoldedNetwork(nn.Module):
         logits: Tensor = network(images) if taps is None else network(images, taps)
         return logits
 
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The whole network's, under its own names; the copy is made of it."""
+        held: dict[str, Any] = self.whole.state_dict(*args, **kwargs)
+        return held
+
 
 def fold_batch_norms(network: nn.Module, image_shape: tuple[int, int, int], precision: str = "fp32") -> nn.Module:
     """The network with what can be folded, or itself where that is nothing or the shortcut is not in force.

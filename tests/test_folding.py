@@ -61,6 +61,7 @@ def test_fold__same_signals_and_gradients_without_the_batch_norms(name: str) -> 
     assert isinstance(folded, FoldedNetwork)
     assert norms_of(network) > norms_of(folded.folded) == left
     assert not any(weight.requires_grad for weight in folded.parameters())
+    assert folded.state_dict().keys() == network.state_dict().keys()
     images = images_of(side)
     signals = [read_signal(each, images, frozenset({"features", "stages"})) for each in (network, folded)]
     torch.testing.assert_close(signals[1], signals[0], rtol=1e-9, atol=1e-9)
