@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dfkdbench.hookspecs import ENTRY_POINT_GROUP
 from dfkdbench.records import Result
 from dfkdbench.registry import Registry
+from dfkdbench.shortcuts import SHORTCUTS, use_shortcuts
 
 MakeDistribution = Callable[..., str]
 RegistryOf = Callable[[], Registry]
@@ -27,6 +29,21 @@ StoreRecord = Callable[..., None]
 def registry() -> Registry:
     """The registry of the built-in parts alone, whatever else is installed."""
     return Registry(())
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """New tensors are of float64."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def shortcuts() -> Iterator[None]:
+    """The test chooses shortcuts; afterwards all are in force again."""
+    yield
+    use_shortcuts(SHORTCUTS)
 
 
 @pytest.fixture

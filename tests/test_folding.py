@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +13,8 @@ from dfkdbench.models.tapped import tapped
 from dfkdbench.seams import Taps, read_signal
 from dfkdbench.shortcuts import SHORTCUTS, use_shortcuts
 
+pytestmark = pytest.mark.usefixtures("double", "shortcuts")
+
 GENERATOR = torch.Generator().manual_seed(0)
 SHAPE = (3, 16, 16)
 NETWORKS = {
@@ -25,14 +25,6 @@ NETWORKS = {
     "wrn_16_1": (lambda: wrn.wrn_16_1(3, 10, 16), 7),
 }
 """Networks and how many batch norms are behind no convolution of their own."""
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-    use_shortcuts(SHORTCUTS)
 
 
 def settled(network: nn.Module) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from dfkdbench.seams import Setting
 from dfkdbench.shortcuts import SHORTCUTS, use_shortcuts
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
 
+pytestmark = pytest.mark.usefixtures("double", "shortcuts")
+
 ROUNDS = 4
 METHODS = {
     "dafl": {},
@@ -33,14 +34,6 @@ METHODS = {
     "deepinversion": {"pair": "resnet_s:resnet_xs"},
     "cdfkd_mfs": {"pair": "resnet_s:mh3_resnet_xs", "teacher_count": 3},
 }
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-    use_shortcuts(SHORTCUTS)
 
 
 def weights_after(shortcuts: Any, plugin: str, **more: Any) -> dict[str, torch.Tensor]:

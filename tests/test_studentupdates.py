@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -24,18 +24,12 @@ from dfkdbench.recipe import OptimizerOptions, Options, Phase, StudentUpdateOpti
 from dfkdbench.seams import Batch, Signal, Stateless, Taps, View
 from dfkdbench.studentupdates import build_student_update
 
+pytestmark = pytest.mark.usefixtures("double")
+
 CLASSES, INPUTS, HIDDEN = 3, 4, 5
 FRESH, REPLAYED = 16, 2
 ALPHA, DECAY = 0.3, 0.05
 MetaGrad = Literal["full", "first_order", "none"]
-
-
-@pytest.fixture(autouse=True)
-def in_double_precision() -> Iterator[None]:
-    """Every tensor of these tests is float64."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 class TwoLayers(nn.Module):

@@ -286,7 +286,9 @@ def test_command__killed_and_stopped_it_resumes_to_the_same_students(
     arguments = ("--plugin", "dafl", "--seeds", "0-2", "--together", "--checkpoint-seconds", "0.3")
 
     def steps() -> list[int]:
-        return [int(path.name.partition("-")[0]) for path in sorted(tmp_path.glob("*/checkpoint/[0-9]*"))]
+        """That of every run's newest checkpoint, the one it resumes from."""
+        newest = {path.parent: path.name for path in sorted(tmp_path.glob("*/checkpoint/[0-9]*"))}
+        return [int(name.partition("-")[0]) for name in newest.values()]
 
     def wait_until(condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 120
@@ -310,8 +312,8 @@ def test_command__killed_and_stopped_it_resumes_to_the_same_students(
     _, stderr = judge.communicate(timeout=60)
     assert judge.returncode == EXIT_CHECKPOINTED, stderr
     assert not [*tmp_path.glob("*/result.json")]
-    assert len(steps()) == 3
-    assert len({*steps()}) == 1
+    # kill -9 may have found some runs a round ahead of others; SIGTERM finds all after the same round
+    assert len({stopped - resumed for stopped, resumed in zip(steps(), killed, strict=True)}) == 1
 
     results = records(start(*arguments, out=tmp_path))
     assert [result["student_sha256"] for result in results] == [one["student_sha256"] for one in separate[1]]
