@@ -225,14 +225,18 @@ class _Share(torch.autograd.Function):
         return ctx.crew.whole(gradient), None
 
 
-class _Whole(torch.autograd.Function):
-    """This process's rows, to those of all, with which all compute the same."""
+class _AllRows(torch.autograd.Function):
+    """This process's rows, to those of all."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, crew: SharedCrew) -> Tensor:
         """All processes' rows."""
         ctx.crew = crew
         return crew.concatenate(rows)
+
+
+class _Whole(_AllRows):
+    """All processes compute the same of them."""
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -240,14 +244,8 @@ class _Whole(torch.autograd.Function):
         return ctx.crew.share(gradient), None
 
 
-class _Exchange(torch.autograd.Function):
-    """This process's rows, to those of all, with which each computes something else."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, crew: SharedCrew) -> Tensor:
-        """All processes' rows."""
-        ctx.crew = crew
-        return crew.concatenate(rows)
+class _Exchange(_AllRows):
+    """Each process computes something else of them."""
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

@@ -38,14 +38,13 @@ class FoldedNetwork(nn.Module):
 
     Args:
         whole: In eval mode, weights without gradient.
-        pairs: What to fold.
+        folded: Its copy.
         precision: Of the recipe.
     """
 
-    def __init__(self, whole: nn.Module, pairs: Sequence[Pair], precision: str = "fp32") -> None:
+    def __init__(self, whole: nn.Module, folded: nn.Module, precision: str) -> None:
         super().__init__()
-        self.whole = whole
-        self.folded = _fold(whole, pairs)
+        self.whole, self.folded = whole, folded
         self._in_autocast_alone = precision == "bf16"
         if self._in_autocast_alone:
             for module in self.folded.modules():
@@ -86,8 +85,8 @@ def fold_batch_norms(network: nn.Module, image_shape: tuple[int, int, int], prec
     pairs = _find_pairs(network, probe)
     if not pairs:
         return network
-    same = _is_same(network, FoldedNetwork(network, pairs), probe)
-    return FoldedNetwork(network, pairs, precision) if same else network
+    folded = _fold(network, pairs)
+    return FoldedNetwork(network, folded, precision) if _is_same(network, folded, probe) else network
 
 
 class _Watch:
