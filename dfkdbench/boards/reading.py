@@ -151,6 +151,12 @@ class ReadEvaluation(Reading):
     sha256: Hash
 
 
+class ReadCapture(Reading):
+    """How rounds were run."""
+
+    together: int = Field(1, ge=1, le=1 << 16)
+
+
 class ReadResult(Reading):
     """A record."""
 
@@ -188,6 +194,13 @@ class ReadResult(Reading):
     readout: Name | None = None
     processes: int = Field(1, ge=1, le=1024)
     batch_statistics: Literal["process", "synchronised"] | None = None
+    capture: ReadCapture | None = None
+
+    @property
+    def ran_on(self) -> str:
+        """Its hardware, and how many runs shared its seconds and its memory there."""
+        together = self.capture.together if self.capture else 1
+        return f"{self.hardware}, {together} runs together" if together > 1 else self.hardware
 
 
 def _plain(name: str) -> str:

@@ -90,7 +90,7 @@ def make_row(group: Group, minimum_seeds: int, claims: Sequence[Claim]) -> Row:
         seconds=_mean(result.train_seconds for result in results),
         replay_bytes=max((result.replay_bytes for result in results), default=None),
         peak_memory_mb=max((result.peak_memory_mb for result in results), default=None),
-        hardware=tuple(sorted({shown(entry.result.hardware) for entry in group.entries})),
+        hardware=tuple(sorted({shown(entry.result.ran_on) for entry in group.entries})),
         verified=min((entry.verified for entry in group.entries), key=lambda level: (level != UNVERIFIED, level)),
         command=command_of(
             plan,
@@ -119,7 +119,7 @@ def _score(entry: Entry) -> Score:
         oracle=result.accuracy_oracle or 0.0,
         device=result.device,
         isolation=shown(result.isolation),
-        hardware=shown(result.hardware),
+        hardware=shown(result.ran_on),
         finished_at=result.finished_at,
         verified=entry.verified,
     )

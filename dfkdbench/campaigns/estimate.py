@@ -57,7 +57,8 @@ class Measurements:
 
     def _take(self, plan: dict[str, Any], result: dict[str, Any]) -> None:
         try:
-            per_step = float(result["train_seconds"]) / _steps_of(plan)
+            together = (result.get("capture") or {}).get("together", 1)
+            per_step = float(result["train_seconds"]) / together / _steps_of(plan)
             for key in _keys(plan):
                 self._steps[key].append(per_step)
             self.hardware.add(str(result["hardware"]))

@@ -50,6 +50,16 @@ def test_row__figures_over_its_seeds(board: Path, make_entry: Make) -> None:
     assert (row.curve.low[1], row.curve.high[1]) == (42.0, 95.0)
 
 
+def test_row__says_where_seeds_shared_their_seconds(board: Path, make_entry: Make) -> None:
+    for seed, together in enumerate((None, 1, 2)):
+        made = make_entry(seed=seed)
+        made.result["capture"] = together and {"state": "graph", "why": "", "together": together}
+        made.write(board)
+    (row,) = table_of(board).rows
+    assert row.hardware == ("Toy CPU (2 cores)", "Toy CPU (2 cores), 2 runs together")
+    assert [score.hardware for score in row.scores] == [row.hardware[0], row.hardware[0], row.hardware[1]]
+
+
 def test_oracle__never_ranks(board: Path, make_entry: Make) -> None:
     for seed in range(3):
         make_entry("lucky", seed, [50.0, 99.0, 80.0]).write(board)

@@ -41,6 +41,15 @@ def test_seconds__are_the_measured_ones_of_the_same_cell(
     assert estimate.source == "the same cell and parts"
 
 
+def test_seconds__of_runs_together_are_shared_out(tmp_path: Path, registry: Registry, make_record: MakeRecord) -> None:
+    plan = planned(registry)
+    capture = {"state": "graph", "why": "", "together": 5}
+    put(tmp_path, plan, make_record("noise", 0, 80.0, train_seconds=12.5, capture=capture))
+    estimate = Measurements([tmp_path]).estimate(plan)
+    assert estimate is not None
+    assert estimate.seconds == pytest.approx(2.5)
+
+
 def test_other_tier__is_scaled_by_its_steps(tmp_path: Path, registry: Registry, make_record: MakeRecord) -> None:
     put(tmp_path, planned(registry), make_record("noise", 0, 80.0, train_seconds=12.5))
     estimate = Measurements([tmp_path]).estimate(planned(registry, budget="standard"))
