@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dfkdbench.workerprocess import training_environment
+from dfkdbench.workerprocess import temporary_folder, training_environment
 
 ENOUGH = 32
 TELL = """
@@ -41,13 +41,16 @@ def test_environment__large_tensors_get_huge_pages(tmp_path: Path) -> None:
         pytest.skip(f"the C library is {library} {version}, and glibc 2.35 is the first to ask for huge pages")
     if megabytes_of_huge_pages(ASK_THE_KERNEL) < ENOUGH:
         pytest.skip("the kernel gives no huge pages")
-    assert megabytes_of_huge_pages(ASK_THE_LIBRARY, training_environment(tmp_path, tmp_path, 1)) >= ENOUGH
+    with temporary_folder() as temporary:
+        environment = training_environment(tmp_path, temporary, 1)
+        assert megabytes_of_huge_pages(ASK_THE_LIBRARY, environment) >= ENOUGH
 
 
 def test_environment__says_nothing_of_the_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DFKDBENCH_HOME", str(tmp_path))
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
-    environment = training_environment(tmp_path / "scratch", tmp_path / "temporary", 3)
+    with temporary_folder() as temporary:
+        environment = training_environment(tmp_path / "scratch", temporary, 3)
     assert "DFKDBENCH_HOME" not in environment
     assert "check" not in environment["GLIBC_TUNABLES"]
     assert environment["OMP_NUM_THREADS"] == "3"
