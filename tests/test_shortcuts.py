@@ -30,6 +30,7 @@ METHODS = {
     "dfad": {},
     "zskt": {},
     "dfq": {"pair": "resnet_s:resnet_xs"},
+    "mb_dfkd": {"pair": "resnet_s:resnet_xs"},
     "pre_dfkd": {},
     "deepinversion": {"pair": "resnet_s:resnet_xs"},
     "cdfkd_mfs": {"pair": "resnet_s:mh3_resnet_xs", "teacher_count": 3},
