@@ -86,7 +86,11 @@ def dfad(teacher: nn.Module, student: nn.Module, generator: nn.Module, batch: in
 
 
 def zskt(teacher: nn.Module, student: nn.Module, generator: nn.Module, batch: int, latent: int) -> Round:
-    """One generator step, then ten student steps on its latents, with attention (Micaelli and Storkey, 2019)."""
+    """One generator step, then ten student steps on its latents, with attention (Micaelli and Storkey, 2019).
+
+    As in the official code the teacher answers once for all student steps, and the generator makes their images anew
+    for each, in the graph, so that their gradient reaches it too; its next step clears that.
+    """
     generator_optimizer = torch.optim.Adam(generator.parameters(), 1e-3)
     student_optimizer = torch.optim.Adam(student.parameters(), 2e-3)
     stages = frozenset({"stages"})
@@ -103,11 +107,12 @@ def zskt(teacher: nn.Module, student: nn.Module, generator: nn.Module, batch: in
         (-F.kl_div(student(images).log_softmax(1), teacher(images).softmax(1))).backward()
         nn.utils.clip_grad_norm_(generator.parameters(), 5)
         generator_optimizer.step()
-        with torch.no_grad():
-            images = generator(latents)
+        told = None
         for _ in range(10):
-            with torch.no_grad():
-                told = read_signal(teacher, images, stages)
+            images = generator(latents)
+            if told is None:
+                with torch.no_grad():
+                    told = read_signal(teacher, images, stages)
             said = read_signal(student, images, stages)
             loss = F.kl_div(said.logits.log_softmax(1), told.logits.softmax(1))
             for theirs, ours in zip(told.stages, said.stages, strict=True):

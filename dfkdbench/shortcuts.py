@@ -11,9 +11,11 @@ from collections.abc import Collection
 
 SHORTCUTS = {
     "channels-last": "maps of convolutional generators, and of all networks in bf16, with channels innermost in memory",
+    "channels-last-weights": "kernels of teachers and students in fp32 likewise",
     "folded-batch-norms": "batch norms of teachers as part of the convolutions before them, unless a loss wants them",
     "fused-optimizers": "one kernel for all parameters of an optimiser",
     "merged-upsampling": "nearest upsampling and the 3 x 3 convolution behind it as one transposed convolution",
+    "summed-biases": "the gradient of such a transposed convolution's bias as a sum of its own",
 }
 
 CAPTURES = ("auto", "graph", "compile", "off")

@@ -103,9 +103,17 @@ def test_bf16__the_generator_works_in_it_and_hands_out_float32() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "shortcuts", "last"), [("bf16", SHORTCUTS, True), ("bf16", (), False), ("fp32", SHORTCUTS, False)]
+    ("precision", "shortcuts", "last"),
+    [
+        ("bf16", SHORTCUTS, True),
+        ("bf16", ("channels-last",), True),
+        ("bf16", (), False),
+        ("fp32", SHORTCUTS, True),
+        ("fp32", ("channels-last",), False),
+        ("fp32", (), False),
+    ],
 )
-def test_place__channels_last_in_bf16(precision: str, shortcuts: Any, last: bool) -> None:
+def test_place__kernels_are_channels_last(precision: str, shortcuts: Any, last: bool) -> None:
     use_shortcuts(shortcuts)
     placed = place(nn.Conv2d(4, 6, 3), precision, torch.device("cpu"))
     assert placed.weight.is_contiguous(memory_format=torch.channels_last) == last

@@ -20,6 +20,8 @@ from dfkdbench.recipe import Phase
 from dfkdbench.timing.untrained import untrained_assembly
 from dfkdbench.trial import Trial, first_difference
 
+pytestmark = pytest.mark.usefixtures("in_a_dispatch_mode")
+
 CAPTURED = {
     "dafl": {},
     "rdskd": {},

@@ -17,6 +17,8 @@ from dfkdbench.rng import OwnGlobals
 from dfkdbench.timing.untrained import untrained_assembly
 from dfkdbench.trial import first_difference
 
+pytestmark = pytest.mark.usefixtures("in_a_dispatch_mode")
+
 
 def lanes_of(stack: ExitStack, plans: Sequence[Plan]) -> list[Lane]:
     """Runs in this process, each with random numbers of the framework of its own."""

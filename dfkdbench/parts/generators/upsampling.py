@@ -29,15 +29,17 @@ class UpsampledConvolution(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, kernel_size=3, padding=1, bias=bias)
         self._merged = is_taken("merged-upsampling")
+        self._summed_bias = is_taken("summed-biases")
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, outputs, 2H, 2W) of maps (B, inputs, H, W)."""
         if not self._merged:
             return super().forward(F.interpolate(maps, scale_factor=2.0, mode="nearest"))
-        if self.bias is None:
-            return F.conv_transpose2d(maps, self.summed_kernel(), stride=2, padding=1)
+        if self.bias is None or not self._summed_bias:
+            return F.conv_transpose2d(maps, self.summed_kernel(), self.bias, stride=2, padding=1)
         large = F.conv_transpose2d(maps, self.summed_kernel(), self.bias.detach(), stride=2, padding=1)
-        return _BiasAdded.apply(large, self.bias)  # type: ignore[no-any-return, no-untyped-call]
+        biased: Tensor = _BiasAdded.apply(large, self.bias)
+        return biased
 
     def summed_kernel(self) -> Tensor:
         """The kernel (inputs, outputs, 4, 4) of the transposed convolution, in the graph of the weight."""
@@ -62,7 +64,7 @@ class _BiasAdded(torch.autograd.Function):
         ctx.dtype = inputs[1].dtype
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         return gradient, gradient.sum((0, 2, 3), dtype=ctx.dtype)
 
 

@@ -14,8 +14,10 @@ from dfkdbench.parts.generators.conv import ConvGenerator
 from dfkdbench.parts.generators.networks import ConvNetwork, fitting_channels
 from dfkdbench.parts.generators.upsampling import UpsampledConvolution
 from dfkdbench.parts.options import ConvNetworkOptions, ConvOptions
+from dfkdbench.precision import autocast
 from dfkdbench.recipe import OptimizerOptions
 from dfkdbench.seams import Setting
+from dfkdbench.shortcuts import SHORTCUTS, use_shortcuts
 
 SMALL = {"latent": 7, "channels": (8, 8, 4), "norm_eps": 0.8}
 
@@ -274,6 +276,33 @@ def test_upsampled_convolution__equals_upsampling_then_convolution_in_value_and_
         results.append([output, *torch.autograd.grad((output * probe).sum(), [inputs, *layers.parameters()])])
     for ours, expected in zip(*results, strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_upsampled_convolution__gradient_of_its_bias_is_a_sum_in_float32(precision: str) -> None:
+    torch.manual_seed(0)
+    layer = UpsampledConvolution(4, 6)
+    maps = torch.randn(8, 4, 5, 5).to(memory_format=torch.channels_last)
+    with autocast(precision, torch.device("cpu")):
+        output = layer(maps)
+    probe = torch.randn(output.shape, dtype=output.dtype)
+    output.backward(probe)
+    assert output.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    torch.testing.assert_close(layer.bias.grad, probe.double().sum((0, 2, 3)).float(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.usefixtures("shortcuts")
+def test_upsampled_convolution__without_the_shortcut_leaves_its_bias_to_the_framework() -> None:
+    gradients = []
+    for taken in (SHORTCUTS, set(SHORTCUTS) - {"summed-biases"}):
+        use_shortcuts(taken)
+        torch.manual_seed(0)
+        layer = UpsampledConvolution(3, 5)
+        output = layer(torch.randn(2, 3, 4, 4))
+        assert ("BiasAdded" in type(output.grad_fn).__name__) == ("summed-biases" in taken)
+        output.square().sum().backward()
+        gradients.append([parameter.grad for parameter in layer.parameters()])
+    torch.testing.assert_close(*gradients)
 
 
 def test_upsampled_convolution__starts_from_the_weights_of_the_convolution_it_stands_for() -> None:
