@@ -15,6 +15,7 @@ from dfkdbench.batchstatistics import synchronise
 from dfkdbench.crew import ALONE, Crew, SharedCrew
 from dfkdbench.descriptors import SIGNALS
 from dfkdbench.errors import PlanError
+from dfkdbench.filtering import filter_minimally
 from dfkdbench.folding import fold_batch_norms
 from dfkdbench.loop import Loop, StandardLoop
 from dfkdbench.loopparts import LoopParts, group_losses
@@ -54,7 +55,8 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
         network = build_network(teacher.model, plan.input)
         load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
         placed = place(network, plan.recipe.precision, device).eval().requires_grad_(False)
-        teachers.append(fold_batch_norms(placed, plan.input.image_shape, plan.recipe.precision))
+        folded = fold_batch_norms(placed, plan.input.image_shape, plan.recipe.precision)
+        teachers.append(filter_minimally(folded))
     return tuple(teachers)
 
 

@@ -15,6 +15,7 @@ SHORTCUTS = {
     "folded-batch-norms": "batch norms of teachers as part of the convolutions before them, unless a loss wants them",
     "fused-optimizers": "one kernel for all parameters of an optimiser",
     "merged-upsampling": "nearest upsampling and the 3 x 3 convolution behind it as one transposed convolution",
+    "minimal-filtering": "wide 3 x 3 convolutions of frozen teachers in fp32 on CPUs with fewer products",
     "summed-biases": "the gradient of such a transposed convolution's bias as a sum of its own",
 }
 

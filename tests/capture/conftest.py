@@ -26,8 +26,8 @@ class _AsItIs(TorchDispatchMode):
 def in_a_dispatch_mode() -> Iterator[None]:
     """Rounds that no tape records run as those that one does.
 
-    A tape is a dispatch mode, and in one autograd adds the gradients of images up out of place: with one channel the sum
-    lies otherwise in memory than in place, and batch norms choose another order of additions by that.
+    A tape is a dispatch mode, and in one autograd adds the gradients of images up out of place: with one channel the
+    sum lies otherwise in memory than in place, and batch norms choose another order of additions by that.
     """
     with _AsItIs():
         yield

@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from dfkdbench.assembly import Assembly
 from dfkdbench.bench import Request
 from dfkdbench.cli import main
 from dfkdbench.errors import PlanError
+from dfkdbench.filtering import FilteredConvolution
 from dfkdbench.plan import Plan
 from dfkdbench.registry import load_registry
-from dfkdbench.timing.measure import measure
+from dfkdbench.timing.measure import measure, packed_products
 from dfkdbench.timing.split import PARTS, Stopwatch, time_parts
 from dfkdbench.timing.untrained import plan_untrained, untrained_assembly
 
@@ -79,6 +82,16 @@ def test_measure__counts_are_those_of_one_round() -> None:
         assert assembly.meter.teacher_queries == 0
     twice = measure(plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"batch_size": 16})}), 1)
     assert twice.flops == pytest.approx(2 * cost.flops, rel=0.01)
+
+
+def test_packed_products__are_counted() -> None:
+    layer = FilteredConvolution(nn.Conv2d(256, 300, 3, padding=1).requires_grad_(False))
+    maps = torch.randn(16, 256, 4, 4)
+    layer(maps)
+    with FlopCounterMode(display=False, custom_mapping=packed_products()) as counter:
+        layer(maps)
+    patches = 16 * 2 * 2
+    assert counter.get_total_flops() == 16 * 2 * patches * 256 * 300
 
 
 def call(*arguments: str) -> Result:

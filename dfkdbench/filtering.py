@@ -1,0 +1,202 @@
+"""Wide 3 x 3 convolutions of frozen networks by minimal filtering, on CPUs.
+
+Winograd's F(2 x 2, 3 x 3) (Lavin and Gray, CVPR 2016, section 4.1) makes four outputs of a 4 x 4 patch d of the input
+by A^T [(G g G^T) * (B^T d B)] A: 16 products in the place of 36, and additions that all channels of an output share.
+The kernels g of a frozen network are transformed and laid out once. Exact up to the order of additions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dfkdbench.shortcuts import is_taken
+
+NARROWEST = 256
+"""Channels from which on the products that are saved take longer than the additions."""
+FEWEST_PATCHES = 32
+"""Fewer would not be worth reading the transformed kernels for."""
+
+_SUM_OF_ALL = 5
+"""Of 16 products the one at (1, 1): A^T adds it to each of the four outputs, and so what a bias adds to it."""
+
+
+def filter_minimally(network: nn.Module) -> nn.Module:
+    """The network, those of its convolutions replaced in place that are faster so. Parameters and names stay.
+
+    Args:
+        network: Weights without gradient.
+    """
+    if not is_taken("minimal-filtering") or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return network
+    for name, module in list(network.named_modules()):
+        if type(module) is nn.Conv2d and _is_eligible(module):
+            network.set_submodule(name, FilteredConvolution(module))
+    return network
+
+
+def _is_eligible(convolution: nn.Conv2d) -> bool:
+    shape = (convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation)
+    return (
+        shape == ((3, 3), (1, 1), (1, 1), (1, 1))
+        and convolution.groups == 1
+        and convolution.padding_mode == "zeros"
+        and min(convolution.in_channels, convolution.out_channels) >= NARROWEST
+        and convolution.weight.device.type == "cpu"
+        and not convolution.weight.requires_grad
+    )
+
+
+class Kernels(NamedTuple):
+    """Of a convolution and of its gradient: 16 matrices (outputs, inputs) each, as `_multiply` takes them."""
+
+    forward: tuple[Tensor, ...]
+    backward: tuple[Tensor, ...]
+
+    @property
+    def swapped(self) -> Kernels:
+        """Those of the gradient, whose gradient is the convolution."""
+        return Kernels(self.backward, self.forward)
+
+
+class FilteredConvolution(nn.Conv2d):
+    """A frozen 3 x 3 convolution of stride 1, by minimal filtering wherever maps allow it.
+
+    That is where their sides are even and they are not autocast: products of transforms rounded to bf16 are twice as
+    far from the exact ones as bf16 convolutions are.
+
+    Args:
+        convolution: Its parameters become this module's.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__(convolution.in_channels, convolution.out_channels, 3, padding=1, bias=False, device="meta")
+        self.weight, self.bias = convolution.weight, convolution.bias
+        self._kernels: Kernels | None = None
+        self._packs = True
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, outputs, H, W) of maps (B, inputs, H, W)."""
+        kernels = self._made_once(maps) if self._fits(maps) else None
+        if kernels is None:
+            return super().forward(maps)
+        filtered: Tensor = _Filtered.apply(maps, kernels, self.bias)
+        return filtered
+
+    def _fits(self, maps: Tensor) -> bool:
+        batch, _, height, width = maps.shape
+        return (
+            maps.dtype == self.weight.dtype
+            and maps.dtype in (torch.float32, torch.float64)
+            and height % 2 == width % 2 == 0
+            and batch * height * width >= 4 * FEWEST_PATCHES
+            and not self.weight.requires_grad
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+        )
+
+    def _made_once(self, maps: Tensor) -> Kernels | None:
+        if self._kernels is None and self._packs:
+            patches = maps.shape[0] * maps.shape[2] * maps.shape[3] // 4
+            try:
+                self._kernels = _transform_kernels(self.weight.detach(), patches)
+            except (AttributeError, RuntimeError):  # a framework that lays out no matrices
+                self._packs = False
+        return self._kernels
+
+
+class _Filtered(torch.autograd.Function):
+    """The convolution of maps with frozen kernels."""
+
+    @staticmethod
+    def forward(maps: Tensor, kernels: Kernels, bias: Tensor | None) -> Tensor:
+        return _convolve(maps, kernels.forward, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Kernels, Tensor | None], output: Tensor) -> None:
+        ctx.kernels = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Filtered.apply(gradient, ctx.kernels.swapped, None), None, None
+
+
+def _transform_kernels(weight: Tensor, patches: int) -> Kernels:
+    """G g G^T of the kernels g (outputs, inputs, 3, 3), and of the gradient's: turned round, inputs for outputs."""
+    made = []
+    for kernel in (weight, weight.flip(2, 3).transpose(0, 1)):
+        matrices = _spread(_spread(kernel, 3), 3).flatten(0, 1)
+        made.append(tuple(_pack(matrix.contiguous(), patches) for matrix in matrices))
+    return Kernels(*made)
+
+
+def _spread(kernel: Tensor, axis: int) -> Tensor:
+    """G along one axis, which becomes the first: (g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2)."""
+    first, second, third = kernel.unbind(axis)
+    ends, middle = (first + third) / 2, second / 2
+    return torch.stack((first, ends + middle, ends - middle, third))
+
+
+def _pack(matrix: Tensor, rows: int) -> Tensor:
+    """The matrix laid out for products with that many rows: the framework would do that in each of them."""
+    if matrix.dtype != torch.float32:
+        return matrix
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix, rows)
+    return packed
+
+
+def _multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    """Rows (P, outputs) of rows (P, inputs)."""
+    if not matrix.is_mkldnn:
+        return F.linear(rows, matrix, bias)
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "none", [], "")
+    return product
+
+
+def _convolve(maps: Tensor, kernels: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
+    batch, _, height, width = maps.shape
+    patches = _transform_patches(F.pad(maps, (1, 1, 1, 1)).permute(0, 2, 3, 1).contiguous())
+    products = [
+        _multiply(rows, kernel, bias if place == _SUM_OF_ALL else None).view(batch, height // 2, width // 2, -1)
+        for place, (rows, kernel) in enumerate(zip(patches, kernels, strict=True))
+    ]
+    return _transform_products(products).permute(0, 3, 1, 2)
+
+
+def _transform_patches(padded: Tensor) -> Tensor:
+    """B^T d B (16, B H/2 W/2, C) of the 4 x 4 patches d, two apart, of maps (B, H + 2, W + 2, C)."""
+    batch, height, width, channels = padded.shape
+    down, across = height // 2 - 1, width // 2 - 1
+    rows = padded.new_empty(4, batch, down, width, channels)
+    _combine([padded[:, row : row + 2 * down : 2] for row in range(4)], rows)
+    made = padded.new_empty(4, 4, batch, down, across, channels)
+    _combine([rows[:, :, :, column : column + 2 * across : 2] for column in range(4)], made.transpose(0, 1))
+    return made.view(16, -1, channels)
+
+
+def _combine(parts: list[Tensor], made: Tensor) -> None:
+    """B^T along one axis: (d0 - d2, d1 + d2, d2 - d1, d1 - d3)."""
+    torch.sub(parts[0], parts[2], out=made[0])
+    torch.add(parts[1], parts[2], out=made[1])
+    torch.sub(parts[2], parts[1], out=made[2])
+    torch.sub(parts[1], parts[3], out=made[3])
+
+
+def _transform_products(products: list[Tensor]) -> Tensor:
+    """A^T m A, as maps (B, H, W, C), of 16 products m (B, H/2, W/2, C)."""
+    batch, down, across, channels = products[0].shape
+    upper, lower = zip(*(_reduce(products[column::4]) for column in range(4)), strict=True)
+    made = products[0].new_empty(batch, down, 2, across, 2, channels)
+    for row, halves in enumerate((upper, lower)):
+        for column, half in enumerate(_reduce(halves)):
+            made[:, :, row, :, column] = half
+    return made.view(batch, 2 * down, 2 * across, channels)
+
+
+def _reduce(parts: Any) -> tuple[Tensor, Tensor]:
+    """A^T along one axis: (m0 + m1 + m2, m1 - m2 - m3)."""
+    first, second, third, fourth = parts
+    return (second + third).add_(first), (second - third).sub_(fourth)
