@@ -68,5 +68,5 @@ def _print(cost: Cost) -> None:
     )
     click.echo(
         f"{cost.flops / cost.seconds / 1e9:,.1f} GFLOP/s, {cost.utilisation:.1f} % of the "
-        f"{cost.peak_flops / 1e9:,.1f} of matrix products here; peak memory {cost.peak_memory_mb:,.0f} MiB"
+        f"{cost.peak_flops / 1e9:,.1f} of large products here; peak memory {cost.peak_memory_mb:,.0f} MiB"
     )

@@ -92,7 +92,8 @@ def a_snapshot_of_a_terabyte(loop):
 def weights_that_are_no_numbers(loop):
     """Past the session, which would end the run as diverged."""
     for index in range(2):
-        weights = {name: torch.full_like(value, torch.nan) for name, value in loop.parts.student.state_dict().items()}
+        student = loop.parts.student.state_dict()
+        weights = {name: torch.full(value.shape, torch.nan) for name, value in student.items()}
         (SNAPSHOTS / f"{index:04d}.safetensors").write_bytes(save(weights))
         _say(_report_of(loop, "snapshot", index=index, student_steps=(index + 1) * loop.total // 2))
     (SNAPSHOTS / "samples.safetensors").write_bytes(save({"images": loop.parts.generator.sample(32).images}))
