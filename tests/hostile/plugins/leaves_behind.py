@@ -36,7 +36,7 @@ def a_message_for_the_next_run(loop):
     def teach():
         honestly()
         if loop.steps == loop.total - 1:
-            save_file({name: value.clone() for name, value in loop.parts.student.state_dict().items()}, place)
+            save_file({name: value.contiguous() for name, value in loop.parts.student.state_dict().items()}, place)
 
     loop.teach = teach
 
