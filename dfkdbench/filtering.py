@@ -76,11 +76,16 @@ class FilteredConvolution(nn.Conv2d):
         super().__init__(convolution.in_channels, convolution.out_channels, 3, padding=1, bias=False, device="meta")
         self.weight, self.bias = convolution.weight, convolution.bias
         self._kernels: Kernels | None = None
+        self._made_of: tuple[object, ...] = ()
         self._packs = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the kernels, whose layout can't be copied: a copy makes its own."""
+        return {**self.__dict__, "_kernels": None, "_made_of": ()}
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, outputs, H, W) of maps (B, inputs, H, W)."""
-        kernels = self._made_once(maps) if self._fits(maps) else None
+        kernels = self._kernels_for(maps) if self._fits(maps) else None
         if kernels is None:
             return super().forward(maps)
         filtered: Tensor = _Filtered.apply(maps, kernels, self.bias)
@@ -98,13 +103,15 @@ class FilteredConvolution(nn.Conv2d):
             and not torch.compiler.is_compiling()
         )
 
-    def _made_once(self, maps: Tensor) -> Kernels | None:
-        if self._kernels is None and self._packs:
+    def _kernels_for(self, maps: Tensor) -> Kernels | None:
+        """Those made before, or new ones where the weights were changed since."""
+        weights = (self.weight.data_ptr(), self.weight._version, self.weight.dtype)
+        if self._packs and self._made_of != weights:
             patches = maps.shape[0] * maps.shape[2] * maps.shape[3] // 4
             try:
-                self._kernels = _transform_kernels(self.weight.detach(), patches)
+                self._kernels, self._made_of = _transform_kernels(self.weight.detach(), patches), weights
             except (AttributeError, RuntimeError):  # a framework that lays out no matrices
-                self._packs = False
+                self._kernels, self._packs = None, False
         return self._kernels
 
 

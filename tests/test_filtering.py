@@ -118,6 +118,18 @@ def test_filtered__where_the_framework_lays_out_no_matrices_it_convolves(monkeyp
     assert torch.equal(layer(maps), convolution(maps))
 
 
+@pytest.mark.usefixtures("narrow")
+def test_filtered__is_copied_converted_and_loaded_as_any_module() -> None:
+    maps, other = torch.randn(2, 4, 4, 4), frozen(4, 4, seed=1)
+    layer = FilteredConvolution(frozen(4, 4))
+    made = layer(maps)
+    assert torch.equal(copy.deepcopy(layer)(maps), made)
+    layer.double()
+    torch.testing.assert_close(layer(maps.double()).float(), made)
+    layer.float().load_state_dict(other.state_dict())
+    torch.testing.assert_close(layer(maps), other(maps))
+
+
 def test_filter_minimally__takes_wide_3_x_3_convolutions_of_stride_1_that_are_frozen() -> None:
     def build() -> nn.Sequential:
         return nn.Sequential(
