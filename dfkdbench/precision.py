@@ -26,8 +26,8 @@ def widen(tensor: Tensor) -> Tensor:
 def place(network: _AnyModule, precision: str, device: torch.device) -> _AnyModule:
     """A teacher or student on the device, its kernels with channels innermost in memory, as those of generators.
 
-    A convolution of such maps would copy them first, in every pass: by a tenth on small pairs in bf16, by 1 to 4 % in
-    fp32 (benchmarks/README.md).
+    A convolution of such maps would copy them first, in every pass: up to a tenth of a round on small pairs in bf16,
+    about 2 % in fp32 (benchmarks/README.md).
     """
     if is_taken("channels-last" if precision == "bf16" else "channels-last-weights"):
         return network.to(device).to(memory_format=torch.channels_last)
