@@ -27,6 +27,7 @@ from dfkdbench.recomputing import recompute_in_backward
 from dfkdbench.rng import RandomStreams, derive_seed, seeded_initialisation
 from dfkdbench.seams import Batch, Setting, read_signal
 from dfkdbench.teacherchannel import Pipes, TeacherChannel
+from dfkdbench.unpadding import skip_padding
 from dfkdbench.weights import load_weights, read_weights
 
 
@@ -56,7 +57,7 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
         load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
         placed = place(network, plan.recipe.precision, device).eval().requires_grad_(False)
         folded = fold_batch_norms(placed, plan.input.image_shape, plan.recipe.precision)
-        teachers.append(filter_minimally(folded))
+        teachers.append(skip_padding(folded) if plan.recipe.precision == "bf16" else filter_minimally(folded))
     return tuple(teachers)
 
 
@@ -104,6 +105,8 @@ class Assembly:
         self.streams = RandomStreams(plan.seed, device)
         self.meter = Meter(plan.limits)
         self.student = place(build_student(plan), plan.recipe.precision, device)
+        if plan.recipe.precision == "bf16":
+            skip_padding(self.student)
         self.meter.watch(self.student)
         if isinstance(crew, SharedCrew) and plan.batch_statistics == "synchronised":
             synchronise(self.student, crew)

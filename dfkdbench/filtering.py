@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfkdbench.convolutions import RewrittenConvolution, is_transformed, multiply, pack, replace_convolutions
 from dfkdbench.shortcuts import is_taken
 
 NARROWEST = 256
@@ -32,26 +33,16 @@ def filter_minimally(network: nn.Module) -> nn.Module:
     """
     if not is_taken("minimal-filtering") or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return network
-    for name, module in list(network.named_modules()):
-        if type(module) is nn.Conv2d and _is_eligible(module):
-            network.set_submodule(name, FilteredConvolution(module))
-    return network
+    return replace_convolutions(network, FilteredConvolution, _fits)
 
 
-def _is_eligible(convolution: nn.Conv2d) -> bool:
-    shape = (convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation)
-    return (
-        shape == ((3, 3), (1, 1), (1, 1), (1, 1))
-        and convolution.groups == 1
-        and convolution.padding_mode == "zeros"
-        and min(convolution.in_channels, convolution.out_channels) >= NARROWEST
-        and convolution.weight.device.type == "cpu"
-        and not convolution.weight.requires_grad
-    )
+def _fits(convolution: nn.Conv2d) -> bool:
+    channels = min(convolution.in_channels, convolution.out_channels)
+    return channels >= NARROWEST and convolution.stride == (1, 1) and not convolution.weight.requires_grad
 
 
 class Kernels(NamedTuple):
-    """Of a convolution and of its gradient: 16 matrices (outputs, inputs) each, as `_multiply` takes them."""
+    """Of a convolution and of its gradient: 16 matrices (outputs, inputs) each, as `multiply` takes them."""
 
     forward: tuple[Tensor, ...]
     backward: tuple[Tensor, ...]
@@ -62,26 +53,12 @@ class Kernels(NamedTuple):
         return Kernels(self.backward, self.forward)
 
 
-class FilteredConvolution(nn.Conv2d):
-    """A frozen 3 x 3 convolution of stride 1, by minimal filtering wherever maps allow it.
+class FilteredConvolution(RewrittenConvolution):
+    """A frozen convolution by minimal filtering wherever maps allow it.
 
     That is where their sides are even and they are not autocast: products of transforms rounded to bf16 are twice as
     far from the exact ones as bf16 convolutions are.
-
-    Args:
-        convolution: Its parameters become this module's.
     """
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__(convolution.in_channels, convolution.out_channels, 3, padding=1, bias=False, device="meta")
-        self.weight, self.bias = convolution.weight, convolution.bias
-        self._kernels: Kernels | None = None
-        self._made_of: tuple[object, ...] = ()
-        self._packs = True
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the kernels, whose layout can't be copied: a copy makes its own."""
-        return {**self.__dict__, "_kernels": None, "_made_of": ()}
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, outputs, H, W) of maps (B, inputs, H, W)."""
@@ -100,19 +77,13 @@ class FilteredConvolution(nn.Conv2d):
             and batch * height * width >= 4 * FEWEST_PATCHES
             and not self.weight.requires_grad
             and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
+            and not is_transformed()
         )
 
     def _kernels_for(self, maps: Tensor) -> Kernels | None:
-        """Those made before, or new ones where the weights were changed since."""
-        weights = (self.weight.data_ptr(), self.weight._version, self.weight.dtype)
-        if self._packs and self._made_of != weights:
-            patches = maps.shape[0] * maps.shape[2] * maps.shape[3] // 4
-            try:
-                self._kernels, self._made_of = _transform_kernels(self.weight.detach(), patches), weights
-            except (AttributeError, RuntimeError):  # a framework that lays out no matrices
-                self._kernels, self._packs = None, False
-        return self._kernels
+        patches = maps.shape[0] * maps.shape[2] * maps.shape[3] // 4
+        kernels: Kernels | None = self._keep_kernels(lambda: _transform_kernels(self.weight.detach(), patches))
+        return kernels
 
 
 class _Filtered(torch.autograd.Function):
@@ -136,7 +107,7 @@ def _transform_kernels(weight: Tensor, patches: int) -> Kernels:
     made = []
     for kernel in (weight, weight.flip(2, 3).transpose(0, 1)):
         matrices = _spread(_spread(kernel, 3), 3).flatten(0, 1)
-        made.append(tuple(_pack(matrix.contiguous(), patches) for matrix in matrices))
+        made.append(tuple(pack(matrix, patches) for matrix in matrices))
     return Kernels(*made)
 
 
@@ -147,27 +118,11 @@ def _spread(kernel: Tensor, axis: int) -> Tensor:
     return torch.stack((first, ends + middle, ends - middle, third))
 
 
-def _pack(matrix: Tensor, rows: int) -> Tensor:
-    """The matrix laid out for products with that many rows: the framework would do that in each of them."""
-    if matrix.dtype != torch.float32:
-        return matrix
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix, rows)
-    return packed
-
-
-def _multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    """Rows (P, outputs) of rows (P, inputs)."""
-    if not matrix.is_mkldnn:
-        return F.linear(rows, matrix, bias)
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "none", [], "")
-    return product
-
-
 def _convolve(maps: Tensor, kernels: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
     batch, _, height, width = maps.shape
     patches = _transform_patches(F.pad(maps, (1, 1, 1, 1)).permute(0, 2, 3, 1).contiguous())
     products = [
-        _multiply(rows, kernel, bias if place == _SUM_OF_ALL else None).view(batch, height // 2, width // 2, -1)
+        multiply(rows, kernel, bias if place == _SUM_OF_ALL else None).view(batch, height // 2, width // 2, -1)
         for place, (rows, kernel) in enumerate(zip(patches, kernels, strict=True))
     ]
     return _transform_products(products).permute(0, 3, 1, 2)

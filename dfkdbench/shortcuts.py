@@ -17,6 +17,7 @@ SHORTCUTS = {
     "merged-upsampling": "nearest upsampling and the 3 x 3 convolution behind it as one transposed convolution",
     "minimal-filtering": "wide 3 x 3 convolutions of frozen teachers in fp32 on CPUs with fewer products",
     "summed-biases": "the gradient of such a transposed convolution's bias as a sum of its own",
+    "unpadded-products": "wide 3 x 3 convolutions of small maps in bf16 on CPUs without products with padding",
 }
 
 CAPTURES = ("auto", "graph", "compile", "off")

@@ -110,7 +110,7 @@ def test_filtered__where_the_framework_lays_out_no_matrices_it_convolves(monkeyp
     def refuse(*_given: object) -> Tensor:
         raise RuntimeError("no kernel for this device")
 
-    monkeypatch.setattr(filtering, "_pack", refuse)
+    monkeypatch.setattr(filtering, "pack", refuse)
     convolution, maps = frozen(4, 4), torch.randn(2, 4, 4, 4)
     layer = FilteredConvolution(convolution)
     assert torch.equal(layer(maps), convolution(maps))
