@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -108,15 +107,15 @@ class _Unpadded(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         maps, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:3]
-        framework = partial(_convolution_backward, gradient, maps, weight.to(maps.dtype), ctx.bias_sizes, ctx.stride)
         if torch.is_grad_enabled():  # this gradient is to have one
-            return *framework(wanted), None, None
+            return *_backward_of_framework(ctx, gradient, wanted), None, None
         by_maps = by_weight = by_bias = None
         if wanted[0] and ctx.stride > 1:
-            by_maps = framework((True, False, False))[0]
+            by_maps = _backward_of_framework(ctx, gradient, (True, False, False))[0]
         elif wanted[0]:
             grid = _lay_grid(maps, stride=1)
-            matrices = ctx.kernels.backward if ctx.kernels is not None else _cut(_turn_round(weight), grid)
+            known = ctx.kernels is not None
+            matrices = ctx.kernels.backward if known else _cut(_turn_round(weight.to(maps.dtype)), grid)
             by_maps = _convolve(gradient, matrices, None, grid)
         if wanted[1]:
             by_weight = _correlate(gradient, maps, ctx.stride)
@@ -125,18 +124,12 @@ class _Unpadded(torch.autograd.Function):
         return by_maps, by_weight, by_bias, None, None
 
 
-def _convolution_backward(
-    gradient: Tensor,
-    maps: Tensor,
-    weight: Tensor,
-    bias_sizes: list[int] | None,
-    stride: int,
-    wanted: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The framework's own, which has a gradient."""
-    ones, strides = [1, 1], [stride, stride]
+def _backward_of_framework(ctx: Any, gradient: Tensor, wanted: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
+    """That of the framework's convolution, which can be differentiated: by maps, weight and bias, where wanted."""
+    maps, weight = ctx.saved_tensors
+    strides, ones, zeros = [ctx.stride, ctx.stride], [1, 1], [0, 0]
     made: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
-        gradient, maps, weight, bias_sizes, strides, ones, ones, False, [0, 0], 1, wanted
+        gradient, maps, weight.to(maps.dtype), ctx.bias_sizes, strides, ones, ones, False, zeros, 1, wanted
     )
     return made
 
@@ -168,12 +161,12 @@ class Grid(NamedTuple):
 
     @property
     def rows(self) -> list[Group]:
-        """Groups of positions that the same part of the kernel's rows meets."""
+        """Groups of positions where the same rows of the kernel lie inside."""
         return _group(self.height, self.sides[0], self.stride)
 
     @property
     def columns(self) -> list[Group]:
-        """Likewise."""
+        """Groups of positions where the same columns of the kernel lie inside."""
         return _group(self.width, self.sides[1], self.stride)
 
     @property
