@@ -57,7 +57,7 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
         load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
         placed = place(network, plan.recipe.precision, device).eval().requires_grad_(False)
         folded = fold_batch_norms(placed, plan.input.image_shape, plan.recipe.precision)
-        teachers.append(skip_padding(folded) if plan.recipe.precision == "bf16" else filter_minimally(folded))
+        teachers.append(filter_minimally(skip_padding(folded) if plan.recipe.precision == "bf16" else folded))
     return tuple(teachers)
 
 

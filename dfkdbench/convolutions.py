@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -13,33 +14,26 @@ _AnyModule = TypeVar("_AnyModule", bound=nn.Module)
 
 
 class RewrittenConvolution(nn.Conv2d):
-    """A 3 x 3 convolution of padding 1 with another way for some maps.
+    """A 3 x 3 convolution of padding 1 with another way for some maps, made by `rewrite_convolutions`.
 
-    Args:
-        convolution: Its parameters become this module's.
+    Attributes:
+        frozen: Whether its weights had no gradient when it was made. Kernels are kept for these alone, not for weights
+            of a student that are frozen for a while.
     """
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        channels, stride = (convolution.in_channels, convolution.out_channels), convolution.stride[0]
-        super().__init__(*channels, 3, stride, padding=1, bias=False, device="meta")
-        self.weight, self.bias = convolution.weight, convolution.bias
-        self._kernels: Any = None
-        self._made_of: tuple[object, ...] = ()
-        self._packs = True
+    frozen: bool
+    _kept: tuple[Any, ...]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the kernels, whose layout can't be copied: a copy makes its own."""
-        return {**self.__dict__, "_kernels": None, "_made_of": ()}
+        """Without kernels, whose layout can't be copied: a copy makes its own."""
+        return {**self.__dict__, "_kept": ()}
 
     def _keep_kernels(self, make: Callable[[], Any], *what_for: object) -> Any:
-        """Those made before, or new ones where the weights or what they are for changed; none where none can be."""
+        """Those made before, or new ones where the weights or what they are for changed."""
         made_of = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, *what_for)
-        if self._packs and self._made_of != made_of:
-            try:
-                self._kernels, self._made_of = make(), made_of
-            except (AttributeError, RuntimeError):  # a framework that lays out no matrices
-                self._kernels, self._packs = None, False
-        return self._kernels
+        if not self._kept or self._kept[0] is not self.weight or self._kept[1] != made_of:
+            self._kept = (self.weight, made_of, make())
+        return self._kept[2]
 
 
 def is_transformed() -> bool:
@@ -47,13 +41,14 @@ def is_transformed() -> bool:
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
-def replace_convolutions(
+def rewrite_convolutions(
     network: _AnyModule, kind: type[RewrittenConvolution], fits: Callable[[nn.Conv2d], bool]
 ) -> _AnyModule:
-    """The network, its 3 x 3 convolutions that fit replaced in place. Parameters and their names stay."""
-    for name, module in list(network.named_modules()):
+    """The network, those of its 3 x 3 convolutions that fit made ones of that kind. All else of them stays."""
+    for module in network.modules():
         if type(module) is nn.Conv2d and _is_plain(module) and fits(module):
-            network.set_submodule(name, kind(module))
+            module.__class__ = kind
+            module.frozen, module._kept = not module.weight.requires_grad, ()  # type: ignore[assignment]
     return network
 
 
@@ -65,12 +60,26 @@ def _is_plain(convolution: nn.Conv2d) -> bool:
         and convolution.stride[0] == convolution.stride[1]
         and convolution.groups == 1
         and convolution.padding_mode == "zeros"
+        and convolution._parameters.get("weight") is not None  # spectral norms and the like make it anew in each pass
         and convolution.weight.device.type == "cpu"
     )
 
 
+@cache
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether the framework lays matrices out for products: by functions of its own, which a version may not have."""
+    try:
+        pack(torch.ones(2, 2, dtype=dtype), rows=2)
+    except (AttributeError, RuntimeError):
+        return False
+    return True
+
+
 def pack(matrix: Tensor, rows: int) -> Tensor:
-    """The matrix laid out for products with that many rows: the framework would do that in each of them."""
+    """The matrix laid out for products with that many rows: the framework would do that in each of them.
+
+    One of float64, which the framework lays out in no way, as it is.
+    """
     if matrix.dtype == torch.float64:
         return matrix
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous(), rows)
@@ -78,7 +87,7 @@ def pack(matrix: Tensor, rows: int) -> Tensor:
 
 
 def multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    """Rows (P, outputs) of rows (P, inputs), by a matrix (outputs, inputs)."""
+    """Rows (P, outputs) of rows (P, inputs), by a matrix (outputs, inputs), packed or not."""
     if not matrix.is_mkldnn:
         return F.linear(rows, matrix, bias)
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "none", [], "")

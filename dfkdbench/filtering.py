@@ -7,13 +7,13 @@ The kernels g of a frozen network are transformed and laid out once. Exact up to
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfkdbench.convolutions import RewrittenConvolution, is_transformed, multiply, pack, replace_convolutions
+from dfkdbench.convolutions import RewrittenConvolution, can_pack, is_transformed, multiply, pack, rewrite_convolutions
 from dfkdbench.shortcuts import is_taken
 
 NARROWEST = 256
@@ -21,22 +21,20 @@ NARROWEST = 256
 FEWEST_PATCHES = 32
 """Fewer would not be worth reading the transformed kernels for."""
 
+_AnyModule = TypeVar("_AnyModule", bound=nn.Module)
+
 _SUM_OF_ALL = 5
 """Of 16 products the one at (1, 1): A^T adds it to each of the four outputs, and so what a bias adds to it."""
 
 
-def filter_minimally(network: nn.Module) -> nn.Module:
-    """The network, those of its convolutions replaced in place that are faster so. Parameters and names stay.
-
-    Args:
-        network: Weights without gradient.
-    """
-    if not is_taken("minimal-filtering") or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+def filter_minimally(network: _AnyModule) -> _AnyModule:
+    """The network, those of its frozen convolutions rewritten in place that are faster so."""
+    if not is_taken("minimal-filtering") or not can_pack(torch.float32):
         return network
-    return replace_convolutions(network, FilteredConvolution, _fits)
+    return rewrite_convolutions(network, FilteredConvolution, _is_eligible)
 
 
-def _fits(convolution: nn.Conv2d) -> bool:
+def _is_eligible(convolution: nn.Conv2d) -> bool:
     channels = min(convolution.in_channels, convolution.out_channels)
     return channels >= NARROWEST and convolution.stride == (1, 1) and not convolution.weight.requires_grad
 
@@ -62,16 +60,20 @@ class FilteredConvolution(RewrittenConvolution):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, outputs, H, W) of maps (B, inputs, H, W)."""
-        kernels = self._kernels_for(maps) if self._fits(maps) else None
-        if kernels is None:
+        if not self._fits(maps):
             return super().forward(maps)
+        patches = maps.shape[0] * maps.shape[2] * maps.shape[3] // 4
+        kernels = self._keep_kernels(lambda: _transform_kernels(self.weight.detach(), patches))
         filtered: Tensor = _Filtered.apply(maps, kernels, self.bias)
         return filtered
 
     def _fits(self, maps: Tensor) -> bool:
+        if maps.dim() != 4:
+            return False
         batch, _, height, width = maps.shape
         return (
-            maps.dtype == self.weight.dtype
+            self.frozen
+            and maps.dtype == self.weight.dtype
             and maps.dtype in (torch.float32, torch.float64)
             and height % 2 == width % 2 == 0
             and batch * height * width >= 4 * FEWEST_PATCHES
@@ -79,11 +81,6 @@ class FilteredConvolution(RewrittenConvolution):
             and not torch.is_autocast_enabled("cpu")
             and not is_transformed()
         )
-
-    def _kernels_for(self, maps: Tensor) -> Kernels | None:
-        patches = maps.shape[0] * maps.shape[2] * maps.shape[3] // 4
-        kernels: Kernels | None = self._keep_kernels(lambda: _transform_kernels(self.weight.detach(), patches))
-        return kernels
 
 
 class _Filtered(torch.autograd.Function):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from dfkdbench.convolutions import RewrittenConvolution, is_transformed, multiply, pack, replace_convolutions
+from dfkdbench.convolutions import RewrittenConvolution, can_pack, is_transformed, multiply, pack, rewrite_convolutions
 from dfkdbench.shortcuts import is_taken
 
 NARROWEST = 256
@@ -28,18 +28,19 @@ _AnyModule = TypeVar("_AnyModule", bound=nn.Module)
 
 
 def skip_padding(network: _AnyModule) -> _AnyModule:
-    """The network, those of its convolutions replaced in place that are faster so. Parameters and names stay."""
-    if not is_taken("unpadded-products") or not _has_fast_products():
+    """The network, those of its convolutions rewritten in place that are faster so."""
+    if not is_taken("unpadded-products") or not _has_products():
         return network
-    return replace_convolutions(network, UnpaddedConvolution, _fits)
+    return rewrite_convolutions(network, UnpaddedConvolution, _is_eligible)
 
 
-def _has_fast_products() -> bool:
+def _has_products() -> bool:
+    """Whether the framework's library multiplies matrices of bf16 on this machine, laid out beforehand too."""
     asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return asked is not None and bool(asked())
+    return asked is not None and bool(asked()) and can_pack(torch.bfloat16)
 
 
-def _fits(convolution: nn.Conv2d) -> bool:
+def _is_eligible(convolution: nn.Conv2d) -> bool:
     channels = min(convolution.in_channels, convolution.out_channels)
     return channels >= NARROWEST and convolution.stride[0] <= WIDEST_STRIDE
 
@@ -52,30 +53,30 @@ class UnpaddedConvolution(RewrittenConvolution):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, outputs, H', W') of maps (B, inputs, H, W)."""
-        dtype = _dtype_of_products(maps)
+        dtype = self._dtype_of_products(maps)
         if dtype is None or maps.dim() != 4 or max(maps.shape[2:]) > LARGEST * self.stride[0] or is_transformed():
             return super().forward(maps)
-        bias = None if self.bias is None else self.bias.to(dtype)
-        if self.weight.requires_grad:
-            weight, kernels = self.weight.to(dtype), None
+        maps, bias = maps.to(dtype), None if self.bias is None else self.bias.to(dtype)
+        if self.frozen and not self.weight.requires_grad:
+            weight, kernels = self.weight, self._kernels_for(maps)
         else:
-            weight, kernels = self.weight, self._kernels_for(maps, dtype)
-        convolved: Tensor = _Unpadded.apply(maps.to(dtype), weight, bias, kernels, self.stride[0])
+            weight, kernels = self.weight.to(dtype), None
+        convolved: Tensor = _Unpadded.apply(maps, weight, bias, kernels, self.stride[0])
         return convolved
 
-    def _kernels_for(self, maps: Tensor, dtype: torch.dtype) -> Kernels | None:
+    def _dtype_of_products(self, maps: Tensor) -> torch.dtype | None:
+        """That of the framework's convolution; none where that is faster or refuses the maps."""
+        dtypes = {maps.dtype, self.weight.dtype}
+        if torch.is_autocast_enabled("cpu") and torch.float64 not in dtypes:
+            dtypes = {torch.get_autocast_dtype("cpu")}
+        return dtypes.pop() if dtypes in ({torch.bfloat16}, {torch.float64}) else None
+
+    def _kernels_for(self, maps: Tensor) -> Kernels:
         def make() -> Kernels:
-            return _pack_kernels(self.weight.to(dtype), _lay_grid(maps, self.stride[0]), maps.shape[0])
+            return _pack_kernels(self.weight.to(maps.dtype), _lay_grid(maps, self.stride[0]), maps.shape[0])
 
-        kernels: Kernels | None = self._keep_kernels(make, dtype, *maps.shape[2:])
+        kernels: Kernels = self._keep_kernels(make, maps.dtype, *maps.shape[2:])
         return kernels
-
-
-def _dtype_of_products(maps: Tensor) -> torch.dtype | None:
-    """As autocast has it, which leaves float64 as it is; none where the framework's convolution is faster."""
-    autocast = torch.is_autocast_enabled("cpu") and maps.dtype != torch.float64
-    dtype = torch.get_autocast_dtype("cpu") if autocast else maps.dtype
-    return dtype if dtype in (torch.bfloat16, torch.float64) else None
 
 
 class Kernels(NamedTuple):
@@ -224,20 +225,19 @@ def _pack_kernels(weight: Tensor, grid: Grid, batch: int) -> Kernels:
 def _convolve(maps: Tensor, matrices: Iterable[Tensor], bias: Tensor | None, grid: Grid) -> Tensor:
     """Maps (B, outputs, H', W'), channels innermost in memory, of maps (B, inputs, H, W)."""
     pixels = maps.permute(0, 2, 3, 1).contiguous()
-    made: Tensor | None = None
-    for (rows, columns), matrix in zip(grid.groups, matrices, strict=True):
-        product = multiply(_patches(pixels, rows, columns, grid.stride), matrix, bias)
-        if made is None:
-            made = product.new_empty(len(maps), *grid.sides, product.shape[1])
+    each = zip(grid.groups, matrices, strict=True)
+    parts = [(group, multiply(_patches(pixels, group, grid.stride), matrix, bias)) for group, matrix in each]
+    made = pixels.new_empty(len(maps), *grid.sides, parts[0][1].shape[1])
+    for (rows, columns), part in parts:
         place = made[:, rows.positions, columns.positions]
-        place.copy_(product.view(place.shape))
-    assert made is not None
+        place.copy_(part.view(place.shape))
     return made.permute(0, 3, 1, 2)
 
 
-def _patches(pixels: Tensor, rows: Group, columns: Group, stride: int) -> Tensor:
+def _patches(pixels: Tensor, group: tuple[Group, Group], stride: int) -> Tensor:
     """What the kernel meets at a group's positions, as rows of a matrix, of maps (B, H, W, C)."""
     batch, _, _, channels = pixels.shape
+    rows, columns = group
     (down, high), (across, wide) = rows.sizes, columns.sizes
     image, row, column, _ = pixels.stride()
     first = pixels.storage_offset() + rows.first * row + columns.first * column

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dfkdbench import filtering
+from dfkdbench import convolutions, filtering
 from dfkdbench.bench import Request
+from dfkdbench.convolutions import can_pack, rewrite_convolutions
 from dfkdbench.filtering import FilteredConvolution, filter_minimally
 from dfkdbench.folding import fold_batch_norms
 from dfkdbench.models import resnet
@@ -34,6 +35,14 @@ def frozen(inputs: int, outputs: int, bias: bool = True, seed: int = 0) -> nn.Co
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias).requires_grad_(False)
 
 
+def filtered(convolution: nn.Conv2d) -> FilteredConvolution:
+    """A copy by minimal filtering."""
+    network = nn.Sequential(copy.deepcopy(convolution))
+    layer = rewrite_convolutions(network, FilteredConvolution, lambda _: True)[0]
+    assert isinstance(layer, FilteredConvolution)
+    return layer
+
+
 def probed(layer: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor]:
     """What a layer makes of maps, and the gradient of a sum of it by them."""
     maps = maps.detach().clone().requires_grad_()
@@ -56,7 +65,7 @@ def test_filtered__equals_the_convolution_in_value_and_gradient(
 ) -> None:
     convolution = frozen(*channels, bias)
     maps = torch.randn(3, channels[0], *sides).to(memory_format=layout)
-    ours = probed(FilteredConvolution(convolution), maps)
+    ours = probed(filtered(convolution), maps)
     assert is_filtered(ours[0])
     torch.testing.assert_close(ours, probed(convolution, maps), rtol=0, atol=1e-13)
 
@@ -64,7 +73,7 @@ def test_filtered__equals_the_convolution_in_value_and_gradient(
 @pytest.mark.usefixtures("double", "narrow")
 def test_filtered__gradients_have_gradients() -> None:
     torch.manual_seed(0)
-    layer = FilteredConvolution(frozen(2, 3))
+    layer = filtered(frozen(2, 3))
     maps = torch.randn(2, 2, 4, 4, requires_grad=True)
     assert torch.autograd.gradcheck(layer, maps)
     assert torch.autograd.gradgradcheck(layer, maps)
@@ -74,7 +83,7 @@ def test_filtered__gradients_have_gradients() -> None:
 def test_filtered__in_float32_is_as_close_as_rounding(side: int) -> None:
     convolution = frozen(WIDE, WIDE)
     maps = torch.randn(16, WIDE, side, side).to(memory_format=torch.channels_last)
-    ours = probed(FilteredConvolution(convolution), maps)
+    ours = probed(filtered(convolution), maps)
     assert is_filtered(ours[0]) == (16 * side**2 >= 4 * filtering.FEWEST_PATCHES)
     exact = probed(copy.deepcopy(convolution).double(), maps.double())
     for one, other in zip(ours, exact, strict=True):
@@ -86,7 +95,7 @@ def test_filtered__in_float32_is_as_close_as_rounding(side: int) -> None:
 @pytest.mark.parametrize("shape", [(2, 4, 3, 4), (2, 4, 4, 5), (1, 4, 1, 1)])
 def test_filtered__odd_sides_are_left_to_the_framework(shape: tuple[int, ...]) -> None:
     convolution, maps = frozen(4, 4), torch.randn(shape)
-    made, gradient = probed(FilteredConvolution(convolution), maps)
+    made, gradient = probed(filtered(convolution), maps)
     assert not is_filtered(made)
     torch.testing.assert_close((made, gradient), probed(convolution, maps), rtol=0, atol=0)
 
@@ -94,7 +103,7 @@ def test_filtered__odd_sides_are_left_to_the_framework(shape: tuple[int, ...]) -
 @pytest.mark.usefixtures("narrow")
 def test_filtered__autocast_and_weights_that_learn_are_left_to_the_framework() -> None:
     convolution = frozen(4, 4)
-    layer, maps = FilteredConvolution(convolution), torch.randn(2, 4, 4, 4, requires_grad=True)
+    layer, maps = filtered(convolution), torch.randn(2, 4, 4, 4, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(layer(maps), convolution(maps))
     assert is_filtered(layer(maps))
@@ -107,21 +116,36 @@ def test_filtered__autocast_and_weights_that_learn_are_left_to_the_framework() -
 
 @pytest.mark.usefixtures("narrow")
 def test_filtered__where_the_framework_lays_out_no_matrices_it_convolves(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_given: object) -> Tensor:
+    def refuse(*_given: object, **_named: object) -> Tensor:
         raise RuntimeError("no kernel for this device")
 
-    monkeypatch.setattr(filtering, "pack", refuse)
-    convolution, maps = frozen(4, 4), torch.randn(2, 4, 4, 4)
-    layer = FilteredConvolution(convolution)
-    assert torch.equal(layer(maps), convolution(maps))
+    monkeypatch.setattr(convolutions, "pack", refuse)
+    can_pack.cache_clear()
+    untouched = filter_minimally(nn.Sequential(frozen(4, 4)))
     monkeypatch.undo()
-    assert torch.equal(layer(maps), convolution(maps))
+    can_pack.cache_clear()
+    assert type(untouched[0]) is nn.Conv2d
+
+
+@pytest.mark.usefixtures("double", "narrow")
+def test_filtered__sees_that_its_weights_were_changed_in_place() -> None:
+    maps, other = torch.randn(2, 4, 4, 4), frozen(4, 4, seed=1)
+    layer = filtered(frozen(4, 4))
+    layer(maps)
+    layer.load_state_dict(other.state_dict())
+    torch.testing.assert_close(layer(maps), other(maps))
+    for seed in range(2, 8):  # tensors that come and go have each other's address
+        another = frozen(4, 4, seed=seed)
+        made = torch.func.functional_call(
+            layer, {name: value.clone() for name, value in another.state_dict().items()}, maps
+        )
+        torch.testing.assert_close(made, another(maps))
 
 
 @pytest.mark.usefixtures("narrow")
 def test_filtered__is_copied_converted_and_loaded_as_any_module() -> None:
     maps, other = torch.randn(2, 4, 4, 4), frozen(4, 4, seed=1)
-    layer = FilteredConvolution(frozen(4, 4))
+    layer = filtered(frozen(4, 4))
     made = layer(maps)
     assert torch.equal(copy.deepcopy(layer)(maps), made)
     layer.double()
@@ -180,7 +204,7 @@ def test_trajectory__is_that_without(plugin: str) -> None:
             used = [each for each in teacher.modules() if isinstance(each, FilteredConvolution)]
             for _ in range(3):
                 assembly.loop.advance()
-            assert any(each._kernels is not None for each in used) == ("minimal-filtering" in taken)
+            assert any(each._kept for each in used) == ("minimal-filtering" in taken)
             students.append({name: value.clone() for name, value in assembly.student.state_dict().items()})
     for name, value in students[0].items():
         torch.testing.assert_close(value, students[1][name], rtol=1e-6, atol=1e-6)

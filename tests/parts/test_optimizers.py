@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dfkdbench.parts.optimizers import Stepper, build_optimizer
 from dfkdbench.parts.schedules import DeviceRate, HostRate, learning_rate
 from dfkdbench.recipe import OptimizerOptions
+from dfkdbench.shortcuts import SHORTCUTS, use_shortcuts
 
 
 def parameters_and_gradients(seed: int = 0) -> tuple[list[nn.Parameter], list[list[torch.Tensor]]]:
@@ -225,3 +226,18 @@ def test_rate__on_the_device_is_that_of_the_host(options: dict[str, Any]) -> Non
             assert torch.equal(rates[0].value, rates[1].value)
             assert rates[0].steps == rates[1].steps == step + 1
             assert rates[1].number == pytest.approx(rates[0].number)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.usefixtures("shortcuts")
+def test_step__says_that_it_changed_the_parameters(kind: Any, fused: bool) -> None:
+    """So that a gradient that would need them as they were is refused, and nothing made of them is used again."""
+    use_shortcuts(SHORTCUTS if fused else set(SHORTCUTS) - {"fused-optimizers"})
+    weight = nn.Parameter(torch.ones(3))
+    stepper = build_optimizer(OptimizerOptions(kind=kind), [weight], 10)
+    made = (weight**2).sum()
+    weight.grad = torch.ones(3)
+    stepper.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        made.backward()

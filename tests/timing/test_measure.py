@@ -15,7 +15,7 @@ from dfkdbench.assembly import Assembly
 from dfkdbench.bench import Request
 from dfkdbench.cli import main
 from dfkdbench.errors import PlanError
-from dfkdbench.filtering import FilteredConvolution
+from dfkdbench.filtering import filter_minimally
 from dfkdbench.plan import Plan
 from dfkdbench.registry import load_registry
 from dfkdbench.timing.measure import measure, packed_products
@@ -85,7 +85,7 @@ def test_measure__counts_are_those_of_one_round() -> None:
 
 
 def test_packed_products__are_counted() -> None:
-    layer = FilteredConvolution(nn.Conv2d(256, 300, 3, padding=1).requires_grad_(False))
+    layer = filter_minimally(nn.Sequential(nn.Conv2d(256, 300, 3, padding=1).requires_grad_(False)))
     maps = torch.randn(16, 256, 4, 4)
     layer(maps)
     with FlopCounterMode(display=False, custom_mapping=packed_products()) as counter:
