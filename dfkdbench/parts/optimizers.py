@@ -88,7 +88,8 @@ class Stepper:
         ]
         self._move(self._options, moved, self._rate.value if self._fused else self._rate.number, self._fused)
         if self._fused:  # whose kernels do not say that they changed what they changed
-            torch.autograd.graph.increment_version([parameter for parameter, *_ in moved])
+            for parameter, *_ in moved:
+                torch.autograd.graph.increment_version(parameter)
 
     def restart(self, planned_steps: int) -> None:
         """Forgets moments and steps, for a schedule that starts anew and spans `planned_steps`. Reads no device."""
