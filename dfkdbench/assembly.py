@@ -57,7 +57,7 @@ def build_teachers(plan: Plan, weights: Sequence[Path], device: torch.device) ->
         load_weights(network, read_weights(path, teacher.sha256), f"teacher '{teacher.name}'")
         placed = place(network, plan.recipe.precision, device).eval().requires_grad_(False)
         folded = fold_batch_norms(placed, plan.input.image_shape, plan.recipe.precision)
-        teachers.append(filter_minimally(skip_padding(folded) if plan.recipe.precision == "bf16" else folded))
+        teachers.append(filter_minimally(skip_padding(folded, plan.recipe.precision)))
     return tuple(teachers)
 
 
@@ -104,9 +104,8 @@ class Assembly:
         self.plan = plan
         self.streams = RandomStreams(plan.seed, device)
         self.meter = Meter(plan.limits)
-        self.student = place(build_student(plan), plan.recipe.precision, device)
-        if plan.recipe.precision == "bf16":
-            skip_padding(self.student)
+        student = place(build_student(plan), plan.recipe.precision, device)
+        self.student = skip_padding(student, plan.recipe.precision)
         self.meter.watch(self.student)
         if isinstance(crew, SharedCrew) and plan.batch_statistics == "synchronised":
             synchronise(self.student, crew)

@@ -27,9 +27,9 @@ WIDEST_STRIDE = 2
 _AnyModule = TypeVar("_AnyModule", bound=nn.Module)
 
 
-def skip_padding(network: _AnyModule) -> _AnyModule:
-    """The network, those of its convolutions rewritten in place that are faster so."""
-    if not is_taken("unpadded-products") or not _has_products():
+def skip_padding(network: _AnyModule, precision: str) -> _AnyModule:
+    """The network, those of its convolutions rewritten in place that are faster so in that precision of the recipe."""
+    if precision != "bf16" or not is_taken("unpadded-products") or not _has_products():
         return network
     return rewrite_convolutions(network, UnpaddedConvolution, _is_eligible)
 

@@ -234,7 +234,7 @@ def test_skip_padding__takes_wide_3_x_3_convolutions_of_stride_1_and_2(monkeypat
     network, made = build().eval(), []
     network[0].register_forward_hook(lambda *_: made.append(1))
     kept = dict(network.named_parameters())
-    assert skip_padding(network) is network
+    assert skip_padding(network, "bf16") is network
     network[0](torch.randn(1, 8, 7, 7))
     assert not any(module.training for module in network.modules())
     assert made == [1]
@@ -242,11 +242,12 @@ def test_skip_padding__takes_wide_3_x_3_convolutions_of_stride_1_and_2(monkeypat
     assert {name: module.stride for name, module in replaced.items()} == {"0": (1, 1), "1": (2, 2)}
     assert list(kept) == [name for name, _ in network.named_parameters()]
     assert all(parameter is kept[name] for name, parameter in network.named_parameters())
+    assert not any(isinstance(module, UnpaddedConvolution) for module in skip_padding(build(), "fp32").modules())
     use_shortcuts(set(SHORTCUTS) - {"unpadded-products"})
-    assert not any(isinstance(module, UnpaddedConvolution) for module in skip_padding(build()).modules())
+    assert not any(isinstance(module, UnpaddedConvolution) for module in skip_padding(build(), "bf16").modules())
     use_shortcuts(SHORTCUTS)
     monkeypatch.setattr(unpadding, "_has_products", lambda: False)
-    assert not any(isinstance(module, UnpaddedConvolution) for module in skip_padding(build()).modules())
+    assert not any(isinstance(module, UnpaddedConvolution) for module in skip_padding(build(), "bf16").modules())
 
 
 @needs_products
@@ -256,7 +257,7 @@ def test_skip_padding__a_teacher_gives_nearly_the_same_logits_and_gradients(fold
     network = resnet.resnet18(3, 10, 32).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     images = torch.randn(8, 3, 32, 32)
     plain = fold_batch_norms(copy.deepcopy(network), (3, 32, 32), "bf16") if folds else network
-    ours = skip_padding(copy.deepcopy(plain))
+    ours = skip_padding(copy.deepcopy(plain), "bf16")
     assert sum(isinstance(module, UnpaddedConvolution) for module in ours.modules()) == (1 + folds) * 7
     with autocast():
         theirs, made = probed(plain, images), probed(ours, images)
